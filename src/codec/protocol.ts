@@ -1,0 +1,30 @@
+import type { DdlEvent } from '../event/ddl-event.ts'
+import type { EncodedMessage } from '../event/encoded.ts'
+import type { RowChange } from '../event/row-change.ts'
+import type { TableVersion } from '../event/table-version.ts'
+import type { Ts } from '../tidb/ts.ts'
+
+/** Encodes the rows of one table version; compiled once, called per row. It has no await and keeps no row. */
+export interface RowEncoder {
+  /** Appends the row to the message being built for `partition`; finished messages go to `out`, in order. */
+  encode(row: RowChange, partition: number, out: EncodedMessage[]): void
+  /** Ends the messages being built, in the order in which they were begun. Called at the end of each raw batch. */
+  flush(out: EncodedMessage[]): void
+}
+
+/** Key and value of a message that is not a row: a DDL, a watermark. */
+export interface ControlMessage {
+  readonly key: Uint8Array | null
+  readonly value: Uint8Array
+}
+
+/** A message format, configured for one changefeed. */
+export interface Protocol {
+  /** Rows of this table version; errors: `CDC:ErrMessageTooLarge` from encode. */
+  compile(table: TableVersion): RowEncoder
+  /** undefined = this protocol sends nothing for it. */
+  ddl(event: DdlEvent): ControlMessage | undefined
+  watermark(ts: Ts): ControlMessage | undefined
+  /** DDLs go to partition 0 only (canal family), or to every partition. */
+  readonly ddlPartitions: 'first' | 'all'
+}

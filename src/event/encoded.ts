@@ -1,0 +1,22 @@
+import type { Position } from './raw-kv.ts'
+import type { TableVersion } from './table-version.ts'
+
+/** One message: key and value as a consumer sees them. `rows` of it are acknowledged with it. */
+export interface EncodedMessage {
+  readonly partition: number
+  /** null = the record has no key. */
+  readonly key: Uint8Array | null
+  readonly value: Uint8Array
+  readonly rows: number
+}
+
+/** What a row plan makes of a raw batch: messages of one table version, in order. */
+export interface EncodedBatch {
+  readonly table: TableVersion
+  /** Empty where the sink has no topics. */
+  readonly topic: string
+  readonly messages: readonly EncodedMessage[]
+  /** Sum over keys and values. */
+  readonly bytes: number
+  readonly end: Position
+}

@@ -1,0 +1,34 @@
+import type { Ts } from '../tidb/ts.ts'
+
+/**
+ * One committed change of one key. `key` is raw (`t…_r…`), not memcomparable-encoded. The bytes are views into the
+ * received frame until the sorter copies them. Rows of one transaction share the same `Ts` values.
+ */
+export interface RawKv {
+  readonly startTs: Ts
+  readonly commitTs: Ts
+  readonly key: Uint8Array
+  /** undefined = the key was deleted. */
+  readonly value: Uint8Array | undefined
+  /** undefined = the key did not exist before, or its old value is not known. */
+  readonly oldValue: Uint8Array | undefined
+}
+
+/** Order inside a transaction: delete < update < insert (reference: pipeline, section 3.2). */
+export const opOrder = (kv: RawKv): 1 | 2 | 3 => (kv.value === undefined ? 1 : kv.oldValue === undefined ? 3 : 2)
+
+/** How far a span is. Inside a transaction `complete` is false, and the span's checkpoint stays at `commitTs - 1`. */
+export interface Position {
+  readonly commitTs: Ts
+  readonly startTs: Ts
+  readonly complete: boolean
+}
+
+/** Rows of one span in sorter order (commitTs, startTs, delete < update < insert, key), never empty. */
+export interface RawBatch {
+  readonly rows: readonly RawKv[]
+  /** Where the batch ends; its last row's transaction may go on in the next batch. */
+  readonly end: Position
+  /** Bytes that the batch holds, for the memory quota. */
+  readonly bytes: number
+}

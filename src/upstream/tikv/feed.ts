@@ -1,0 +1,28 @@
+import type { RawKv } from '../../event/raw-kv.ts'
+import type { KeyRange } from '../../event/span.ts'
+import type { Ts } from '../../tidb/ts.ts'
+
+/**
+ * Where a subscription delivers. Calls come in order and are synchronous: every row with commitTs ≤ T was given before
+ * `resolved(T)`. Rows may repeat (a region that is scanned again), never below a resolvedTs that was given.
+ */
+export interface FeedSink {
+  /** Bytes are views into the received frame: copy what must outlive the call. */
+  rows(rows: readonly RawKv[]): void
+  /** Nothing at or below `ts` will still arrive for the whole range; grows strictly. */
+  resolved(ts: Ts): void
+  /** The subscription is dead (fatal for its changefeed); nothing follows. */
+  failed(error: Error): void
+}
+
+export interface Subscription extends Disposable {
+  /** Regions that cover the range now, and how many of them finished their initial scan. */
+  readonly regions: { readonly total: number; readonly initialized: number }
+  readonly resolvedTs: Ts
+}
+
+/** Change streams of TiKV: one gRPC stream per store, regions of all subscriptions multiplexed. */
+export interface EventFeed extends AsyncDisposable {
+  /** Rows of `range` with commitTs > startTs. `filterLoop` drops rows that another CDC wrote (BDR). */
+  subscribe(range: KeyRange, startTs: Ts, sink: FeedSink, options?: { readonly filterLoop?: boolean }): Subscription
+}
