@@ -49,7 +49,7 @@ for (const file of globSync('**/*.ts', { cwd: src }).toSorted()) {
     for (const target of importsOf(file)) {
       const top = target.split('/')[0] ?? ''
       if (target === 'main.ts') assert.fail('nothing imports main.ts')
-      const fine =
+      const fine: boolean =
         top === folder ||
         top === 'base' ||
         rule.some((name) => name === '*' || target === name || target.startsWith(`${name}/`))
