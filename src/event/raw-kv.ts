@@ -17,7 +17,7 @@ export interface RawKv {
 /** Order inside a transaction: delete < update < insert (reference: pipeline, section 3.2). */
 export const opOrder = (kv: RawKv): 1 | 2 | 3 => (kv.value === undefined ? 1 : kv.oldValue === undefined ? 3 : 2)
 
-/** How far a span is. Inside a transaction `complete` is false, and the span's checkpoint stays at `commitTs - 1`. */
+/** How far a span is. `complete`: no row with this commitTs follows; else the checkpoint stays at `commitTs - 1`. */
 export interface Position {
   readonly commitTs: Ts
   readonly startTs: Ts
@@ -27,7 +27,8 @@ export interface Position {
 /** Rows of one span in sorter order (commitTs, startTs, delete < update < insert, key), never empty. */
 export interface RawBatch {
   readonly rows: readonly RawKv[]
-  /** Where the batch ends; its last row's transaction may go on in the next batch. */
+  /** `whole`: whole transactions. The others: pieces of one transaction that is larger than a batch. */
+  readonly part: 'whole' | 'first' | 'middle' | 'last'
   readonly end: Position
   /** Bytes that the batch holds, for the memory quota. */
   readonly bytes: number
