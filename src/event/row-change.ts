@@ -1,13 +1,7 @@
+import type { Value } from '../tidb/value.ts'
 import type { Ts } from '../tidb/ts.ts'
 
-/**
- * A column value (reference: protocols, section 2). By column type:
- * integers, YEAR, BIT, ENUM (1-based, 0 = invalid), SET (mask): `number`, or `bigint` where it is beyond ±(2^53 - 1);
- * FLOAT, DOUBLE: `number`; DECIMAL, DATE, DATETIME, TIMESTAMP (in the changefeed's zone), TIME, JSON: `string` as TiDB
- * prints it; CHAR, VARCHAR, TEXT, BINARY, BLOB: `Uint8Array` of the stored bytes (UTF-8 for every non-binary charset);
- * VECTOR: `Float32Array`; NULL: `null`.
- */
-export type Value = null | number | bigint | string | Uint8Array | Float32Array
+export type { Value }
 
 /** The values of a row in the order of `TableVersion.columns`. */
 export type Values = readonly Value[]
