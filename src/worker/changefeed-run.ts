@@ -1,0 +1,417 @@
+import { setImmediate as yieldToEvents } from 'node:timers/promises'
+import { type Clock } from '../base/clock.ts'
+import { CdcError, describeError, errorCode, isAbort } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import { backoffMs } from '../base/retry.ts'
+import { Wakeup } from '../base/wakeup.ts'
+import type { AddSpan, FromWorker, Grant, OpenChangefeed, RemoveSpan, TableSchema } from '../changefeed/messages.ts'
+import type { Protocol } from '../codec/protocol.ts'
+import type { Dispatcher } from '../dispatcher/dispatcher.ts'
+import type { EncodedMessage } from '../event/encoded.ts'
+import type { RawBatch, RawKv } from '../event/raw-kv.ts'
+import { wrapTable } from '../event/wrap-table.ts'
+import type { Filter } from '../filter/filter.ts'
+import { compileMounter } from '../mounter/mounter.ts'
+import type { RowSink } from '../sink/sink.ts'
+import { createMemorySorter } from '../sorter/sorter.ts'
+import { openQuota, type Quota } from '../spill/quota.ts'
+import { SlabAllocator } from '../spill/slabs.ts'
+import { parseTableInfo } from '../tidb/table-info-json.ts'
+import { laterTs, maxTs, minTs, type Ts, zeroTs } from '../tidb/ts.ts'
+import type { EventFeed } from '../upstream/tikv/feed.ts'
+import type { ChangefeedMetrics } from './metrics.ts'
+import { compileRowPlan, type Pass, type RowPlan } from './row-plan.ts'
+import { type InFlight, SpanRun } from './span-run.ts'
+import { TableHistory } from './table-history.ts'
+
+/** Bytes of raw rows that one turn of a span reads. */
+const BATCH_BYTES = 256 * 1024
+/** Longest stretch without a look at the event loop, ms. */
+const TURN_MS = 8
+/** Time between two looks at all spans for progress, ms. */
+const TICK_MS = 50
+const SLOWEST_SPANS = 8
+/** Pause before a lost sink is opened again, ms. */
+const SINK_RETRY_BASE_MS = 1000
+const SINK_RETRY_CAP_MS = 30_000
+
+export interface ChangefeedRunParts {
+  readonly open: OpenChangefeed
+  readonly feed: EventFeed
+  /** Called at the beginning and after each loss of the sink. */
+  readonly openSink: (signal: AbortSignal) => Promise<RowSink>
+  readonly protocol: Protocol | undefined
+  readonly dispatcher: Dispatcher
+  readonly filter: Filter
+  readonly metrics: ChangefeedMetrics
+  readonly clock: Clock
+  readonly log: Log
+  readonly post: (message: FromWorker) => void
+}
+
+/** Rows `from` up to `to` of a batch, all of one table version. */
+interface PlannedRows {
+  readonly plan: RowPlan
+  readonly from: number
+  readonly to: number
+}
+
+/** A changefeed's part in one worker: its spans, from the feed to the sink. */
+export class ChangefeedRun implements AsyncDisposable {
+  readonly #parts: ChangefeedRunParts
+  readonly #quota: Quota
+  readonly #slabs: SlabAllocator
+  readonly #stop = new AbortController()
+  readonly #spans = new Map<number, SpanRun>()
+  readonly #tables = new Map<bigint, TableHistory>()
+  readonly #ready: SpanRun[] = []
+  readonly #wakeup = new Wakeup()
+  readonly #finished: Promise<void>
+  readonly #ticker: NodeJS.Timeout
+  #sink: RowSink | undefined
+  /** Counts the sinks: what an older one acknowledges or rejects no longer matters. */
+  #sinkNumber = 0
+  #sinkError: unknown
+  #sinkFailures = 0
+  #grantTs: Ts = zeroTs
+  #spanSeq = 0
+  #rows = 0
+  #lastSyncedTs: Ts = zeroTs
+  #reported = ''
+  #failed = false
+
+  constructor(parts: ChangefeedRunParts) {
+    this.#parts = parts
+    this.#quota = openQuota(parts.open.quota)
+    this.#slabs = new SlabAllocator(this.#quota)
+    this.#ticker = setInterval(() => this.#tick(), TICK_MS)
+    this.#finished = this.#pump()
+  }
+
+  addTable(message: TableSchema): void {
+    let table = this.#tables.get(message.physicalId)
+    if (table === undefined) {
+      table = new TableHistory(message.physicalId)
+      this.#tables.set(message.physicalId, table)
+    }
+    table.add(message)
+  }
+
+  addSpan(message: AddSpan): void {
+    this.#spanSeq = message.spanSeq
+    if (this.#failed) return
+    const sorter = createMemorySorter(this.#slabs, this.#quota)
+    const span = new SpanRun(message.span, message.incarnation, message.checkpointTs, sorter)
+    this.#spans.set(message.span.id, span)
+    span.subscription = this.#parts.feed.subscribe(
+      message.span,
+      message.checkpointTs,
+      {
+        rows: (rows) => this.#guard(() => this.#receive(span, rows)),
+        resolved: (ts) =>
+          this.#guard(() => {
+            span.sorter.resolve(ts)
+            this.#enqueue(span)
+          }),
+        failed: (error) => this.#fail(error),
+      },
+      { filterLoop: this.#parts.open.config.bdrMode },
+    )
+  }
+
+  removeSpan(message: RemoveSpan): void {
+    this.#spanSeq = message.spanSeq
+    const span = this.#spans.get(message.spanId)
+    if (span === undefined || span.incarnation !== message.incarnation) return
+    span.removing = true
+    this.#removeIfIdle(span)
+  }
+
+  grant(message: Grant): void {
+    this.#grantTs = laterTs(this.#grantTs, message.globalTs)
+    const barriers = new Map(message.tables.map(({ physicalId, ts }) => [physicalId, ts]))
+    for (const span of this.#spans.values()) {
+      span.barrierTs = barriers.get(span.span.tableId)
+      this.#enqueue(span)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#ticker)
+    this.#stop.abort()
+    await this.#finished
+    for (const span of this.#spans.values()) this.#discard(span)
+    await this.#parts.feed[Symbol.asyncDispose]()
+    await this.#sink?.[Symbol.asyncDispose]()
+    this.#slabs[Symbol.dispose]()
+  }
+
+  #receive(span: SpanRun, rows: readonly RawKv[]): void {
+    span.sorter.add(rows)
+    this.#parts.metrics.received(rows.length)
+    if (!this.#quota.exceeded()) return
+    const limit = this.#quota.limitBytes
+    const text = `the changes that wait for the sink need more than memory-quota = ${limit} bytes; spilling to disk is not built yet: raise memory-quota and resume, nothing is lost`
+    throw new CdcError('CDC:ErrMemoryQuotaExceeded', text)
+  }
+
+  #enqueue(span: SpanRun): void {
+    if (span.queued || span.removing || !span.readable(this.#grantTs)) return
+    span.queued = true
+    this.#ready.push(span)
+    this.#wakeup.notify()
+  }
+
+  /** Gives every ready span its turn, in the order in which they became ready, until the run is stopped. */
+  async #pump(): Promise<void> {
+    const { signal } = this.#stop
+    try {
+      let turnBegan = performance.now()
+      while (!signal.aborted) {
+        if (this.#sink === undefined || this.#sinkError !== undefined) await this.#reopenSink(signal)
+        const span = this.#ready.shift()
+        if (span === undefined) {
+          await this.#wakeup.wait(signal)
+          turnBegan = performance.now()
+          continue
+        }
+        span.queued = false
+        await this.#turn(span, signal)
+        this.#enqueue(span)
+        if (performance.now() - turnBegan > TURN_MS) {
+          await yieldToEvents()
+          turnBegan = performance.now()
+        }
+      }
+    } catch (error) {
+      if (!signal.aborted) this.#fail(error)
+    }
+  }
+
+  async #turn(span: SpanRun, signal: AbortSignal): Promise<void> {
+    const read = await span.read(this.#grantTs, BATCH_BYTES, signal)
+    if (read === undefined) return
+    const [batch, inFlight] = read
+    await this.#quota.reserveAfter(batch.bytes, signal)
+    let writes: readonly Promise<void>[] = []
+    let rows = 0
+    try {
+      const pieces = await this.#plan(span, batch)
+      const pass = span.beginPart(batch, pieces[0]?.plan.splits ?? false)
+      writes = this.#send(pieces, batch, pass)
+      // A transaction that is read twice counts once.
+      rows = pass === 'deletes' ? 0 : batch.rows.length
+    } catch (error) {
+      this.#quota.releaseAfter(batch.bytes)
+      throw error
+    }
+    const sinkNumber = this.#sinkNumber
+    void Promise.all(writes)
+      .then(
+        () => sinkNumber === this.#sinkNumber && this.#acknowledged(span, batch, inFlight, rows),
+        (error: unknown) => this.#sinkLost(sinkNumber, error),
+      )
+      .finally(() => this.#quota.releaseAfter(batch.bytes))
+  }
+
+  /** Cuts a batch where the table's schema changes. */
+  async #plan(span: SpanRun, { rows }: RawBatch): Promise<readonly PlannedRows[]> {
+    const table = this.#tables.get(span.span.tableId) ?? new TableHistory(span.span.tableId)
+    const pieces: PlannedRows[] = []
+    for (let from = 0; from < rows.length;) {
+      const commitTs = rows[from]?.commitTs ?? zeroTs
+      const plan = await table.planAt(commitTs, (schema) => this.#compile(schema))
+      const endTs = table.endOfPlan(commitTs)
+      const to = endTs === undefined ? rows.length : firstAbove(rows, from, endTs)
+      pieces.push({ plan, from, to })
+      from = to
+    }
+    return pieces
+  }
+
+  /** Encodes and hands to the sink; what comes back are the acknowledgements. */
+  #send(pieces: readonly PlannedRows[], batch: RawBatch, pass: Pass): Promise<void>[] {
+    const writes: Promise<void>[] = []
+    for (const { plan, from, to } of pieces) {
+      const messages: EncodedMessage[] = []
+      plan.run(batch.rows, from, to, pass, messages)
+      if (messages.length === 0 || this.#sink === undefined) continue
+      let bytes = 0
+      for (const message of messages) bytes += message.value.length + (message.key?.length ?? 0)
+      const encoded = { table: plan.table, topic: plan.topic, messages, bytes, end: batch.end }
+      writes.push(this.#sink.write(encoded, this.#stop.signal))
+    }
+    return writes
+  }
+
+  #acknowledged(span: SpanRun, batch: RawBatch, inFlight: InFlight, rows: number): void {
+    span.acknowledge(inFlight)
+    this.#rows += rows
+    this.#sinkFailures = 0
+    this.#lastSyncedTs = laterTs(this.#lastSyncedTs, batch.end.commitTs)
+    this.#parts.metrics.acknowledged(rows, batch.bytes)
+    if (span.removing) this.#removeIfIdle(span)
+  }
+
+  #sinkLost(sinkNumber: number, error: unknown): void {
+    if (sinkNumber !== this.#sinkNumber || this.#sinkError !== undefined || this.#stop.signal.aborted) return
+    this.#sinkError = error
+    this.#wakeup.notify()
+  }
+
+  /** Opens the sink, as often as it takes; cursors go back to their checkpoints. */
+  async #reopenSink(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const lost = this.#sink
+      if (lost !== undefined) {
+        const error = this.#sinkError
+        if (error instanceof CdcError && !error.retryable) throw error
+        this.#sink = undefined
+        this.#sinkNumber++
+        await lost[Symbol.asyncDispose]()
+        this.#warn(error)
+        await this.#pauseForSink(signal)
+      }
+      this.#sinkError = undefined
+      try {
+        this.#sink = await this.#parts.openSink(signal)
+        break
+      } catch (error) {
+        signal.throwIfAborted()
+        if (error instanceof CdcError && !error.retryable) throw error
+        this.#warn(error)
+        await this.#pauseForSink(signal)
+      }
+    }
+    for (const table of this.#tables.values()) table.forgetPlans()
+    for (const span of this.#spans.values()) {
+      span.rewind()
+      if (span.removing) this.#removeIfIdle(span)
+      else this.#enqueue(span)
+    }
+  }
+
+  async #pauseForSink(signal: AbortSignal): Promise<void> {
+    this.#sinkFailures++
+    await this.#parts.clock.sleep(backoffMs(this.#sinkFailures, SINK_RETRY_BASE_MS, SINK_RETRY_CAP_MS), signal)
+  }
+
+  async #compile(message: TableSchema): Promise<RowPlan> {
+    const { open, dispatcher, filter, protocol } = this.#parts
+    if (message.info === undefined) throw new RangeError(`table ${message.physicalId} is gone`)
+    const table = wrapTable(parseTableInfo(message.info), message.schema, message.version, message.physicalId)
+    const topic = dispatcher.topicOf(table.schema, table.table)
+    const partitions = (await this.#sink?.partitions(topic, this.#stop.signal)) ?? 1
+    return compileRowPlan({
+      table,
+      topic,
+      mount: compileMounter(table, { timeZone: open.timeZone }),
+      ignores: filter.compileRowFilter(table),
+      partitionOf: dispatcher.compile(table, partitions),
+      encoder: protocol?.compile(table),
+      splitUpdates: open.config.sink.kafkaConfig?.['outputRawChangeEvent'] !== true,
+    })
+  }
+
+  #tick(): void {
+    if (this.#failed) return
+    let checkpointTs: Ts = maxTs
+    let resolvedTs: Ts = maxTs
+    for (const span of this.#spans.values()) {
+      span.advance(this.#grantTs)
+      checkpointTs = minTs(checkpointTs, span.checkpointTs)
+      resolvedTs = minTs(resolvedTs, laterTs(span.sorter.resolvedTs, span.checkpointTs))
+      const held = span.subscription?.bytes ?? 0
+      this.#quota.addBefore(held - span.feedBytes)
+      span.feedBytes = held
+    }
+    const { before, after } = this.#quota.used()
+    this.#parts.metrics.memory(before, after)
+    const state = `${this.#spanSeq} ${checkpointTs} ${resolvedTs} ${this.#rows}`
+    if (state === this.#reported) return
+    this.#reported = state
+    for (const table of this.#tables.values()) if (checkpointTs !== maxTs) table.release(checkpointTs)
+    this.#parts.post({
+      type: 'progress',
+      epoch: this.#parts.open.epoch,
+      spanSeq: this.#spanSeq,
+      spans: this.#spans.size,
+      checkpointTs,
+      resolvedTs,
+      slowest: this.#slowest(),
+      rows: this.#rows,
+      lastSyncedTs: this.#lastSyncedTs,
+    })
+  }
+
+  #slowest() {
+    const spans = [...this.#spans.values()]
+    const slowest =
+      spans.length <= SLOWEST_SPANS ? spans : spans.toSorted((a, b) => (a.checkpointTs < b.checkpointTs ? -1 : 1))
+    return slowest.slice(0, SLOWEST_SPANS).map((span) => ({
+      spanId: span.span.id,
+      physicalId: span.span.tableId,
+      checkpointTs: span.checkpointTs,
+      resolvedTs: span.sorter.resolvedTs,
+    }))
+  }
+
+  #removeIfIdle(span: SpanRun): void {
+    if (!span.idle || !this.#spans.delete(span.span.id)) return
+    span.advance(this.#grantTs)
+    const { span: removed, incarnation, checkpointTs } = span
+    this.#discard(span)
+    this.#tables.delete(removed.tableId)
+    const { epoch } = this.#parts.open
+    this.#parts.post({ type: 'span-removed', epoch, spanId: removed.id, incarnation, checkpointTs })
+  }
+
+  #discard(span: SpanRun): void {
+    this.#quota.addBefore(-span.feedBytes)
+    span.feedBytes = 0
+    span.dispose()
+  }
+
+  /** An error inside a callback of the feed must not reach the feed. */
+  #guard(work: () => void): void {
+    if (this.#failed) return
+    try {
+      work()
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #warn(error: unknown): void {
+    if (isAbort(error)) return
+    this.#parts.log.warn('the sink was lost and is opened again', { error })
+    this.#trouble('warning', error)
+  }
+
+  #fail(error: unknown): void {
+    if (this.#failed) return
+    this.#failed = true
+    this.#parts.log.error('the changefeed stops in this worker', { error })
+    this.#stop.abort()
+    for (const span of this.#spans.values()) this.#discard(span)
+    this.#spans.clear()
+    this.#trouble('error', error)
+  }
+
+  #trouble(level: 'warning' | 'error', error: unknown): void {
+    this.#parts.post({
+      type: 'trouble',
+      epoch: this.#parts.open.epoch,
+      level,
+      code: errorCode(error),
+      message: describeError(error),
+      retryable: !(error instanceof CdcError) || error.retryable,
+    })
+  }
+}
+
+/** Index of the first row from `from` on with commitTs above `ts`. */
+function firstAbove(rows: readonly RawKv[], from: number, ts: Ts): number {
+  const index = rows.findIndex((row, at) => at >= from && row.commitTs > ts)
+  return index < 0 ? rows.length : index
+}

@@ -1,0 +1,99 @@
+import type { RowEncoder } from '../codec/protocol.ts'
+import type { EncodedMessage } from '../event/encoded.ts'
+import type { RawKv } from '../event/raw-kv.ts'
+import type { RowChange, Value, Values } from '../event/row-change.ts'
+import { ColumnFlag, type TableVersion } from '../event/table-version.ts'
+
+/** Which rows of a transaction a pass over it sends; one larger than a batch is read twice, for its deletes first. */
+export type Pass = 'all' | 'deletes' | 'rest'
+
+/** Decodes, filters, splits, dispatches and encodes raw rows of one table version; pure, compiled once. */
+export interface RowPlan {
+  readonly table: TableVersion
+  readonly topic: string
+  /** True where updates of unique columns are split, so that the order inside a transaction matters. */
+  readonly splits: boolean
+  run(rows: readonly RawKv[], from: number, to: number, pass: Pass, out: EncodedMessage[]): void
+}
+
+export interface RowPlanParts {
+  readonly table: TableVersion
+  readonly topic: string
+  readonly mount: (raw: RawKv) => RowChange | undefined
+  /** True = the row is dropped. */
+  readonly ignores: ((row: RowChange) => boolean) | undefined
+  readonly partitionOf: (row: RowChange) => number
+  /** undefined = rows are decoded and dropped (a blackhole without protocol). */
+  readonly encoder: RowEncoder | undefined
+  readonly splitUpdates: boolean
+}
+
+export function compileRowPlan(parts: RowPlanParts): RowPlan {
+  const { table, topic, mount, ignores, partitionOf, encoder } = parts
+  const keyed = table.columns.flatMap(({ flags }, at) =>
+    (flags & (ColumnFlag.UniqueKey | ColumnFlag.HandleKey)) === 0 ? [] : [at],
+  )
+  const splits = parts.splitUpdates && keyed.length > 0
+
+  const send = (row: RowChange, out: EncodedMessage[]): void => encoder?.encode(row, partitionOf(row), out)
+
+  const changesKey = (before: Values, after: Values): boolean =>
+    keyed.some((at) => !sameValue(before[at] ?? null, after[at] ?? null))
+
+  /** Rows of the transaction at hand that come after its deletes, and after its updates. */
+  const updates: RowChange[] = []
+  const inserts: RowChange[] = []
+
+  /** Sends deletes at once and keeps the others until {@link finish}. */
+  const take = (row: RowChange, pass: Pass, out: EncodedMessage[]): void => {
+    const { before, after } = row
+    if (before === undefined || after === undefined) {
+      if (after !== undefined) inserts.push(row)
+      else if (pass !== 'rest') send(row, out)
+    } else if (changesKey(before, after)) {
+      if (pass !== 'rest') send({ ...row, after: undefined }, out)
+      inserts.push({ ...row, before: undefined })
+    } else {
+      updates.push(row)
+    }
+  }
+
+  const finish = (pass: Pass, out: EncodedMessage[]): void => {
+    if (pass !== 'deletes') {
+      for (const row of updates) send(row, out)
+      for (const row of inserts) send(row, out)
+    }
+    updates.length = 0
+    inserts.length = 0
+  }
+
+  return {
+    table,
+    topic,
+    splits,
+    run(rows, from, to, pass, out) {
+      let last: RawKv | undefined
+      for (let at = from; at < to; at++) {
+        const raw = rows[at]
+        if (raw === undefined) break
+        if (splits && last !== undefined && (last.commitTs !== raw.commitTs || last.startTs !== raw.startTs)) {
+          finish(pass, out)
+        }
+        last = raw
+        const row = mount(raw)
+        if (row === undefined || ignores?.(row) === true) continue
+        if (splits) take(row, pass, out)
+        else send(row, out)
+      }
+      if (splits) finish(pass, out)
+      encoder?.flush(out)
+    },
+  }
+}
+
+function sameValue(a: Value, b: Value): boolean {
+  if (a instanceof Uint8Array && b instanceof Uint8Array) return Buffer.compare(a, b) === 0
+  if (a instanceof Float32Array && b instanceof Float32Array)
+    return a.length === b.length && a.every((x, at) => x === b[at])
+  return a === b
+}

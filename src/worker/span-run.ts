@@ -1,0 +1,123 @@
+import type { RawBatch } from '../event/raw-kv.ts'
+import type { Span } from '../event/span.ts'
+import type { SorterCursor, SpanSorter } from '../sorter/sorter.ts'
+import { laterTs, minTs, previousTs, type Ts } from '../tidb/ts.ts'
+import type { Subscription } from '../upstream/tikv/feed.ts'
+import type { Pass } from './row-plan.ts'
+
+/** A batch between the cursor and its acknowledgement. */
+export interface InFlight {
+  /** commitTs of its first row: until the batch is acknowledged the checkpoint stays below it. */
+  readonly firstTs: Ts
+  done: boolean
+}
+
+/** One span of a changefeed in this worker: from its subscription to its checkpoint. */
+export class SpanRun {
+  readonly span: Span
+  readonly incarnation: number
+  readonly sorter: SpanSorter
+  /** Set once the feed accepted the span. */
+  subscription: Subscription | undefined
+  /** Bytes that the feed holds for the span, as counted in the quota. */
+  feedBytes = 0
+  /** True while the span waits in the run's queue for its turn. */
+  queued = false
+  removing = false
+  checkpointTs: Ts
+  /** The table's own barrier, where it has one below the global grant. */
+  barrierTs: Ts | undefined
+  #cursor: SorterCursor
+  #inFlight: InFlight[] = []
+  #pass: Pass = 'all'
+
+  constructor(span: Span, incarnation: number, checkpointTs: Ts, sorter: SpanSorter) {
+    this.span = span
+    this.incarnation = incarnation
+    this.checkpointTs = checkpointTs
+    this.sorter = sorter
+    this.#cursor = sorter.cursor(checkpointTs)
+  }
+
+  get pass(): Pass {
+    return this.#pass
+  }
+
+  get idle(): boolean {
+    return this.#inFlight.length === 0
+  }
+
+  /** How far rows may be sent: what is granted, and for this table. */
+  limit(grantTs: Ts): Ts {
+    return this.barrierTs === undefined ? grantTs : minTs(grantTs, this.barrierTs)
+  }
+
+  readable(grantTs: Ts): boolean {
+    const next = this.#cursor.peek()
+    return next !== undefined && next <= this.limit(grantTs)
+  }
+
+  /** Reads the next batch; it counts as in flight until {@link acknowledge}. */
+  async read(grantTs: Ts, maxBytes: number, signal: AbortSignal): Promise<[RawBatch, InFlight] | undefined> {
+    const firstTs = this.#cursor.peek()
+    if (firstTs === undefined || this.removing) return undefined
+    const inFlight: InFlight = { firstTs, done: false }
+    this.#inFlight.push(inFlight)
+    const batch = await this.#cursor.next(this.limit(grantTs), maxBytes, signal)
+    if (batch !== undefined) return [batch, inFlight]
+    inFlight.done = true
+    this.#shift()
+    return undefined
+  }
+
+  /**
+   * Chooses the pass over a transaction that is larger than a batch. Where the order inside it matters it is read for its
+   * deletes first and then, from its first row again, for the rest.
+   */
+  beginPart(batch: RawBatch, ordered: boolean): Pass {
+    if (batch.part === 'first' && ordered && this.#pass === 'all') this.#pass = 'deletes'
+    const pass = this.#pass
+    if (batch.part === 'last' && pass === 'deletes') {
+      this.#pass = 'rest'
+      this.#cursor.rewindTransaction()
+    } else if (batch.part === 'last') {
+      this.#pass = 'all'
+    }
+    return pass
+  }
+
+  acknowledge(inFlight: InFlight): void {
+    inFlight.done = true
+    this.#shift()
+  }
+
+  /** Moves the checkpoint to what is acknowledged, and frees the sorter up to it. */
+  advance(grantTs: Ts): void {
+    const oldest = this.#inFlight[0]?.firstTs
+    const next = this.#cursor.peek()
+    const limit = minTs(this.sorter.resolvedTs, this.limit(grantTs))
+    const reached =
+      oldest !== undefined ? previousTs(oldest) : next !== undefined && next <= limit ? previousTs(next) : limit
+    if (reached <= this.checkpointTs) return
+    this.checkpointTs = laterTs(this.checkpointTs, reached)
+    this.sorter.release(this.checkpointTs)
+  }
+
+  /** After the sink was lost: reading begins again above the checkpoint. */
+  rewind(): void {
+    this.#inFlight = []
+    this.#pass = 'all'
+    this.#cursor = this.sorter.cursor(this.checkpointTs)
+  }
+
+  dispose(): void {
+    this.subscription?.[Symbol.dispose]()
+    this.sorter[Symbol.dispose]()
+  }
+
+  #shift(): void {
+    let count = 0
+    while (this.#inFlight[count]?.done === true) count++
+    if (count > 0) this.#inFlight = this.#inFlight.slice(count)
+  }
+}

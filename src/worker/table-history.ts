@@ -1,0 +1,53 @@
+import { CdcError } from '../base/errors.ts'
+import type { TableSchema } from '../changefeed/messages.ts'
+import { previousTs, type Ts } from '../tidb/ts.ts'
+import type { RowPlan } from './row-plan.ts'
+
+interface Version {
+  readonly schema: TableSchema
+  plan: Promise<RowPlan> | undefined
+}
+
+/** The schema versions of one physical table, oldest first; plans are compiled when a row needs them. */
+export class TableHistory {
+  readonly physicalId: bigint
+  #versions: Version[] = []
+
+  constructor(physicalId: bigint) {
+    this.physicalId = physicalId
+  }
+
+  add(schema: TableSchema): void {
+    const kept = this.#versions.filter((version) => version.schema.version < schema.version)
+    this.#versions = [...kept, { schema, plan: undefined }]
+  }
+
+  /** The plan for a row with this commitTs: of the schema valid at commitTs - 1. */
+  planAt(commitTs: Ts, compile: (schema: TableSchema) => Promise<RowPlan>): Promise<RowPlan> {
+    const at = previousTs(commitTs)
+    const version = this.#versions.findLast(({ schema }) => schema.version <= at)
+    if (version?.schema.info === undefined) {
+      const text = `no schema of table ${this.physicalId} is known at ts ${at}`
+      throw new CdcError('CDC:ErrSchemaSnapshotNotFound', text)
+    }
+    version.plan ??= compile(version.schema)
+    return version.plan
+  }
+
+  /** First version above `commitTs - 1`; rows from its ts + 1 on need another plan. */
+  endOfPlan(commitTs: Ts): Ts | undefined {
+    const at = previousTs(commitTs)
+    return this.#versions.find(({ schema }) => schema.version > at)?.schema.version
+  }
+
+  /** Plans hold what a sink told them (partitions): after a rebuilt sink they are compiled anew. */
+  forgetPlans(): void {
+    for (const version of this.#versions) version.plan = undefined
+  }
+
+  /** Drops the versions that no row above `checkpointTs` can need. */
+  release(checkpointTs: Ts): void {
+    const last = this.#versions.findLastIndex(({ schema }) => schema.version <= checkpointTs)
+    if (last > 0) this.#versions = this.#versions.slice(last)
+  }
+}

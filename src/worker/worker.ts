@@ -1,0 +1,148 @@
+import { Registry } from 'prom-client'
+import { systemClock } from '../base/clock.ts'
+import { CdcError, describeError, errorCode, unreachable } from '../base/errors.ts'
+import { createFailPoints } from '../base/fail-point.ts'
+import { openFence } from '../base/fence.ts'
+import type { FromWorker, OpenChangefeed, ToWorker, WorkerStart } from '../changefeed/messages.ts'
+import { createProtocol } from '../codec/protocols.ts'
+import { createDispatcher } from '../dispatcher/dispatcher.ts'
+import { changefeedKey } from '../event/changefeed.ts'
+import { createFilter } from '../filter/filter.ts'
+import { openRowSink } from '../sink/open-sink.ts'
+import { openPdClient } from '../upstream/pd/client.ts'
+import type { PdClient } from '../upstream/pd/pd.ts'
+import { openEventFeed } from '../upstream/tikv/event-feed.ts'
+import { ChangefeedRun } from './changefeed-run.ts'
+import { createWorkerMetrics } from './metrics.ts'
+import { createPortLog } from './port-log.ts'
+
+/** The inside of a data worker: what its thread does with each message. */
+export interface DataWorker {
+  receive(message: ToWorker): void
+}
+
+/** Connects to PD; then messages may come. */
+export async function startWorker(start: WorkerStart, post: (message: FromWorker) => void): Promise<DataWorker> {
+  const log = createPortLog(post)
+  const clock = systemClock
+  const lifetime = new AbortController()
+  const registry = new Registry()
+  const metricsOf = createWorkerMetrics(registry)
+  const fence = openFence(start.fence)
+  const failPoints = createFailPoints(start.failPoints)
+  const runs = new Map<bigint, ChangefeedRun>()
+  let pd: Promise<PdClient> | undefined
+
+  const connect = (): Promise<PdClient> => {
+    pd ??= openPdClient({ endpoints: start.pdEndpoints, security: start.security, log, clock }, lifetime.signal)
+    return pd
+  }
+  await connect()
+
+  const open = async (message: OpenChangefeed): Promise<ChangefeedRun> => {
+    const { changefeed, config, sink, timeZone, epoch } = message
+    const runLog = log.with({ changefeed: changefeedKey(changefeed) })
+    const client = await connect()
+    const codec = sink.codec
+    const protocol = codec === undefined ? undefined : createProtocol(codec, { timeZone })
+    const dispatcher = createDispatcher(config.sink, {
+      defaultTopic: sink.scheme === 'kafka' ? sink.topic : '',
+      caseSensitive: config.caseSensitive,
+      protocol: codec?.protocol ?? '',
+    })
+    const context = {
+      changefeed,
+      captureAddress: start.captureAddress,
+      fence,
+      log: runLog,
+      metrics: registry,
+      failPoints,
+      clock,
+      timeZone,
+      dispatcher,
+      protocol,
+    }
+    return new ChangefeedRun({
+      open: message,
+      feed: openEventFeed({ pd: client, security: start.security, log: runLog, clock }),
+      openSink: (signal) => openRowSink(sink, context, signal),
+      protocol,
+      dispatcher,
+      filter: createFilter(config.filter, {
+        caseSensitive: config.caseSensitive,
+        forceReplicate: config.forceReplicate,
+      }),
+      metrics: metricsOf(changefeed),
+      clock,
+      log: runLog.with({ epoch }),
+      post,
+    })
+  }
+
+  /** Messages of one changefeed wait for its opening; the order stays as sent. */
+  const opening = new Map<bigint, Promise<void>>()
+  const later = (epoch: bigint, work: (run: ChangefeedRun) => void): void => {
+    const pending = opening.get(epoch)
+    const act = (): void => {
+      const run = runs.get(epoch)
+      if (run !== undefined) work(run)
+    }
+    if (pending === undefined) act()
+    else void pending.then(act)
+  }
+
+  const openChangefeed = async (message: OpenChangefeed): Promise<void> => {
+    const { epoch } = message
+    try {
+      runs.set(epoch, await open(message))
+    } catch (error) {
+      const retryable = !(error instanceof CdcError) || error.retryable
+      const text = describeError(error)
+      post({ type: 'trouble', epoch, level: 'error', code: errorCode(error), message: text, retryable })
+    } finally {
+      opening.delete(epoch)
+    }
+  }
+
+  const closeChangefeed = async (epoch: bigint): Promise<void> => {
+    await opening.get(epoch)
+    const run = runs.get(epoch)
+    runs.delete(epoch)
+    try {
+      await run?.[Symbol.asyncDispose]()
+    } catch (error) {
+      log.warn('closing a changefeed in a worker failed', { epoch, error })
+    }
+    post({ type: 'changefeed-closed', epoch })
+  }
+
+  return {
+    receive(message) {
+      switch (message.type) {
+        case 'open-changefeed':
+          opening.set(message.epoch, openChangefeed(message))
+          break
+        case 'table-schema':
+          later(message.epoch, (run) => run.addTable(message))
+          break
+        case 'add-span':
+          later(message.epoch, (run) => run.addSpan(message))
+          break
+        case 'remove-span':
+          later(message.epoch, (run) => run.removeSpan(message))
+          break
+        case 'grant':
+          later(message.epoch, (run) => run.grant(message))
+          break
+        case 'close-changefeed':
+          void closeChangefeed(message.epoch)
+          break
+        case 'metrics-request':
+          void registry.getMetricsAsJSON().then((metrics) => post({ type: 'metrics-answer', id: message.id, metrics }))
+          break
+        default:
+          unreachable(message)
+      }
+    },
+  }
+}
