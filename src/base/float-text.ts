@@ -1,0 +1,45 @@
+const float32 = new Float32Array(1)
+const float32Bits = new Uint32Array(float32.buffer)
+
+/** Shortest decimal that reads back as the same double: `[-]d[.d…]` with an exponent only beyond 1e21 and below 1e-6. */
+export const doubleText = (value: number): string => (Object.is(value, -0) ? '-0' : String(value))
+
+/** As {@link doubleText}, for a float32: the digits suffice for 32 bits. */
+export function floatText(value: number): string {
+  const single = Math.fround(value)
+  if (Object.is(single, -0)) return '-0'
+  if (Number.isInteger(single) && Math.abs(single) < 0x1000000) return String(single)
+  return String(Number(shortestFloat(single)))
+}
+
+/** `text` of a float without its exponent: `1e+21` → `1000000000000000000000`, `1.5e-7` → `0.00000015`. */
+export function plainDecimal(text: string): string {
+  const e = text.indexOf('e')
+  if (e < 0) return text
+  const sign = text.startsWith('-') ? '-' : ''
+  const [whole = '', fraction = ''] = text.slice(sign.length, e).split('.')
+  const digits = whole + fraction
+  const point = whole.length + Number(text.slice(e + 1))
+  if (point <= 0) return `${sign}0.${'0'.repeat(-point)}${digits}`
+  if (point >= digits.length) return sign + digits + '0'.repeat(point - digits.length)
+  return `${sign}${digits.slice(0, point)}.${digits.slice(point)}`
+}
+
+/**
+ * The fewest digits that round to `single`. Below a power of two floats lie twice as dense, so there the nearest decimal
+ * may fall just short of it, while the next one up still reads back.
+ */
+function shortestFloat(single: number): string {
+  float32[0] = single
+  const powerOfTwo = ((float32Bits[0] ?? 0) & 0x7fffff) === 0
+  for (let digits = 1; digits < 9; digits++) {
+    const text = single.toPrecision(digits)
+    if (Math.fround(Number(text)) === single) return text
+    if (!powerOfTwo) continue
+    const [mantissa = '', exponent = '0'] = single.toExponential(digits - 1).split('e')
+    const unit = (single < 0 ? -1 : 1) * 10 ** -(digits - 1)
+    const above = `${(Number(mantissa) + unit).toFixed(digits - 1)}e${exponent}`
+    if (Math.fround(Number(above)) === single) return above
+  }
+  return single.toPrecision(9)
+}

@@ -1,0 +1,44 @@
+import type { Value } from '../event/row-change.ts'
+import { ColumnFlag, type Column } from '../event/table-version.ts'
+import { MysqlType } from '../tidb/table-info.ts'
+
+/** How a value of a column is written; decided once per column. `text`: a JavaScript string; others by their bytes. */
+export type ValueKind = 'integer' | 'float' | 'double' | 'text' | 'utf8' | 'binary' | 'vector'
+
+export function valueKind(column: Column): ValueKind {
+  switch (column.info.type.tp) {
+    case MysqlType.Float:
+      return 'float'
+    case MysqlType.Double:
+      return 'double'
+    case MysqlType.NewDecimal:
+    case MysqlType.Date:
+    case MysqlType.NewDate:
+    case MysqlType.Datetime:
+    case MysqlType.Timestamp:
+    case MysqlType.Duration:
+    case MysqlType.Json:
+      return 'text'
+    case MysqlType.String:
+    case MysqlType.Varchar:
+    case MysqlType.VarString:
+    case MysqlType.TinyBlob:
+    case MysqlType.Blob:
+    case MysqlType.MediumBlob:
+    case MysqlType.LongBlob:
+      return (column.flags & ColumnFlag.Binary) === 0 ? 'utf8' : 'binary'
+    case MysqlType.VectorFloat32:
+      return 'vector'
+    default:
+      return 'integer'
+  }
+}
+
+/** Equality as `only-output-updated-columns` means it: NULL equals NULL, bytes and vectors by content. */
+export function sameValue(a: Value, b: Value): boolean {
+  if (a === b) return true
+  if (a instanceof Uint8Array) return b instanceof Uint8Array && Buffer.compare(a, b) === 0
+  if (a instanceof Float32Array)
+    return b instanceof Float32Array && a.length === b.length && a.every((x, i) => x === b[i])
+  return false
+}
