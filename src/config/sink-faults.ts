@@ -22,6 +22,17 @@ export class SinkFaults {
     return this.#faults.length === 0
   }
 
+  /** What `work` returns; its coded error becomes a fault. */
+  attempt<T>(work: () => T): T | undefined {
+    try {
+      return work()
+    } catch (error) {
+      if (!(error instanceof CdcError)) throw error
+      this.add(error.code, error.message.slice(error.code.length + 2))
+      return undefined
+    }
+  }
+
   /** Throws one error that names all faults; its code is the first one's. */
   throwIfAny(): void {
     const [first, ...others] = this.#faults
