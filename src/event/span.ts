@@ -6,7 +6,7 @@ export interface KeyRange {
 
 /** What one worker replicates as a unit: the records of a physical table (or a part of them). */
 export interface Span extends KeyRange {
-  /** Unique in the process and never reused. */
+  /** Unique in its changefeed's run and never reused. */
   readonly id: number
   /** Physical table id: of the table, or of the partition. */
   readonly tableId: bigint
