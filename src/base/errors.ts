@@ -238,7 +238,10 @@ const CODES = {
 
 export type ErrorCode = keyof typeof CODES
 
-/** Every error that leaves a module. `message` reads `[CDC:ErrX]text`, as users and scripts expect. */
+/**
+ * Every error that leaves a module. `message` reads `[CDC:ErrX]text`, as users and scripts expect. An error whose cause
+ * no retry helps is not retryable either.
+ */
 export class CdcError extends Error {
   readonly code: ErrorCode
   readonly retryable: boolean
@@ -247,7 +250,8 @@ export class CdcError extends Error {
     super(`[${code}]${text}`, options)
     this.name = 'CdcError'
     this.code = code
-    this.retryable = CODES[code].retryable
+    const cause = options?.cause
+    this.retryable = CODES[code].retryable && !(cause instanceof CdcError && !cause.retryable)
   }
 }
 

@@ -1,0 +1,114 @@
+import type { ErrorCode } from '../../base/errors.ts'
+import type { KafkaSettings } from '../../config/sink-settings.ts'
+import type { DdlEvent, TableName } from '../../event/ddl-event.ts'
+import type { EncodedBatch, EncodedMessage } from '../../event/encoded.ts'
+import type { ControlMessage } from '../../codec/protocol.ts'
+import type { Ts } from '../../tidb/ts.ts'
+import { type SinkMetrics, sinkMetrics } from '../metrics.ts'
+import type { SinkContext } from '../sink-context.ts'
+import type { ControlSink, RowSink } from '../sink.ts'
+import { abortable } from './abortable.ts'
+import { kafkaClientId } from './client-id.ts'
+import { Cluster } from './cluster.ts'
+import { Producer } from './producer.ts'
+import { Topics } from './topics.ts'
+
+/** What both sides of the sink consist of. */
+interface Parts extends AsyncDisposable {
+  readonly topics: Topics
+  readonly producer: Producer
+  readonly metrics: SinkMetrics
+}
+
+/** Rows. Errors: `CDC:ErrKafkaAsyncSendMessage`, those of the topics, `CDC:ErrCaptureSuicide`. */
+export function openKafkaRowSink(settings: KafkaSettings, context: SinkContext): RowSink {
+  const parts = openParts(settings, context, 'CDC:ErrKafkaAsyncSendMessage')
+  const { topics, producer, metrics } = parts
+  return {
+    async write(batch, signal) {
+      await failing(parts, signal, sendRows(topics, producer, batch, signal))
+      let rows = 0
+      for (const message of batch.messages) rows += message.rows
+      metrics.rows(rows, batch.bytes)
+    },
+    async partitions(topic, signal) {
+      return (await topics.ensure(topic, signal)).partitions
+    },
+    [Symbol.asyncDispose]: () => parts[Symbol.asyncDispose](),
+  }
+}
+
+/** DDLs and watermarks. Errors as for rows, with `CDC:ErrKafkaSendMessage`. */
+export function openKafkaControlSink(settings: KafkaSettings, context: SinkContext): ControlSink {
+  const { protocol, dispatcher, clock } = context
+  const parts = openParts(settings, context, 'CDC:ErrKafkaSendMessage')
+  const { topics, producer, metrics } = parts
+
+  async function send(topic: string, message: ControlMessage, to: 'first' | 'all', signal: AbortSignal): Promise<void> {
+    const found = await topics.ensure(topic, signal)
+    const count = to === 'first' ? 1 : found.partitions
+    const copies = Array.from({ length: count }, (_, partition) => ({ ...message, partition }))
+    await producer.send(found, copies, (copy) => copy.partition)
+  }
+
+  return {
+    async ddl(event, signal) {
+      const message = protocol?.ddl(event)
+      if (message === undefined || protocol === undefined) return
+      const { schema, table } = routedBy(event)
+      const topic = table === '' ? settings.topic : dispatcher.topicOf(schema, table)
+      const since = clock.monotonic()
+      await failing(parts, signal, send(topic, message, protocol.ddlPartitions, signal))
+      metrics.ddl((clock.monotonic() - since) / 1000)
+    },
+    async watermark(ts: Ts, tables: readonly TableName[], signal: AbortSignal) {
+      const message = protocol?.watermark(ts)
+      if (message === undefined) return
+      const active = new Set(tables.map(({ schema, table }) => dispatcher.topicOf(schema, table)))
+      active.add(settings.topic)
+      await failing(parts, signal, Promise.all([...active].map((topic) => send(topic, message, 'all', signal))))
+    },
+    [Symbol.asyncDispose]: () => parts[Symbol.asyncDispose](),
+  }
+}
+
+/** The table by whose rule a DDL is routed: as it was before the DDL, where it existed (reference: dispatch, 4.1). */
+function routedBy(event: DdlEvent): TableName {
+  return event.before === undefined
+    ? { schema: event.schema, table: event.table }
+    : { schema: event.before.schema, table: event.before.table }
+}
+
+const partitionOf = (message: EncodedMessage): number => message.partition
+
+async function sendRows(topics: Topics, producer: Producer, batch: EncodedBatch, signal: AbortSignal): Promise<void> {
+  const topic = await topics.ensure(batch.topic, signal)
+  await producer.send(topic, batch.messages, partitionOf)
+}
+
+/** Waits for a send; its error, or the signal's abort, is the end of the sink. */
+async function failing(parts: Parts, signal: AbortSignal, send: Promise<unknown>): Promise<void> {
+  try {
+    await abortable(send, signal)
+  } catch (error) {
+    parts.producer.fail(error instanceof Error ? error : new Error('kafka sink failed', { cause: error }))
+    if (!signal.aborted) parts.metrics.error()
+    throw error
+  }
+}
+
+function openParts(settings: KafkaSettings, context: SinkContext, errorCode: ErrorCode): Parts {
+  const { fence, failPoints, clock } = context
+  const log = context.log.with({ sink: 'kafka' })
+  const cluster = new Cluster(settings, kafkaClientId(settings, context))
+  const producer = new Producer({ settings, cluster, fence, failPoints, log, clock, errorCode })
+  return {
+    topics: new Topics(cluster, settings, log, clock),
+    producer,
+    metrics: sinkMetrics(context.metrics, context.changefeed, 'kafka'),
+    async [Symbol.asyncDispose]() {
+      await producer[Symbol.asyncDispose]()
+      cluster[Symbol.dispose]()
+    },
+  }
+}

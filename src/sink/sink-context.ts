@@ -1,0 +1,25 @@
+import type { Registry } from 'prom-client'
+import type { Clock } from '../base/clock.ts'
+import type { FailPoints } from '../base/fail-point.ts'
+import type { Fence } from '../base/fence.ts'
+import type { Log } from '../base/log.ts'
+import type { Protocol } from '../codec/protocol.ts'
+import type { Dispatcher } from '../dispatcher/dispatcher.ts'
+import type { ChangefeedId } from '../event/changefeed.ts'
+
+/** What a sink needs beside its settings. */
+export interface SinkContext {
+  readonly changefeed: ChangefeedId
+  /** Advertised address of this capture; part of the default client id. */
+  readonly captureAddress: string
+  readonly fence: Fence
+  readonly log: Log
+  readonly metrics: Registry
+  readonly failPoints: FailPoints
+  readonly clock: Clock
+  /** IANA name or offset; dates in file names are in it. */
+  readonly timeZone: string
+  readonly dispatcher: Dispatcher
+  /** undefined where the sink encodes nothing. */
+  readonly protocol: Protocol | undefined
+}
