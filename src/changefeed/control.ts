@@ -211,6 +211,7 @@ class ChangefeedControl implements AsyncDisposable {
       tableIds: () => [...this.#spans.physicalIds()],
     })
     this.#storeWakeup.notify()
+    this.#ddlWakeup.notify()
   }
 
   /** The tables' new schemas leave for the workers before any grant above the DDL can. */

@@ -20,5 +20,6 @@ export function createPortLog(post: (message: WorkerLog) => void, fixed: LogFiel
 function valueText(value: unknown): string {
   if (value instanceof Error) return describeError(value)
   if (typeof value === 'string') return value
-  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+  if (typeof value === 'bigint') return value.toString()
+  return JSON.stringify(value) ?? 'undefined'
 }
