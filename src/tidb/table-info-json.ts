@@ -326,7 +326,8 @@ function merge(stored: JsonObject, known: Readonly<Record<string, JsonValue | un
   return merged
 }
 
-const kept = (stored: JsonObject, key: string, otherwise: JsonValue): JsonValue => stored[key] ?? otherwise
+const kept = (stored: JsonObject, key: string, otherwise: JsonValue): JsonValue =>
+  stored[key] === undefined ? otherwise : stored[key]
 
 const orNull = (list: readonly JsonValue[]): JsonValue => (list.length === 0 ? null : list)
 
