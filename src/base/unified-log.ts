@@ -33,7 +33,7 @@ export interface LogControl extends Log {
 
 /**
  * Logs in TiDB's unified format (TiDB RFC "unified log format"):
- * `[2026/01/01 12:00:00.000 +00:00] [INFO] [source] [message] ["field=value"]`. Lines are written at once, so that the
+ * `[2026/01/01 12:00:00.000 +00:00] [INFO] [<unknown>] [message] ["field=value"]`. Lines are written at once, so that the
  * last ones before a crash are there.
  */
 export function createLog(options: LogOptions): LogControl {
@@ -145,7 +145,7 @@ function timestamp(now: number): string {
 }
 
 function textLine(now: number, level: LogLevel, message: string, fields: LogFields): string {
-  let line = `[${timestamp(now)}] [${level.toUpperCase()}] [${quote(message)}]`
+  let line = `[${timestamp(now)}] [${level.toUpperCase()}] [<unknown>] [${quote(message)}]`
   for (const [name, value] of Object.entries(fields))
     if (value !== undefined) line += ` [${quote(name)}=${quote(fieldText(value))}]`
   return `${line}\n`

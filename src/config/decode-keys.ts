@@ -119,6 +119,8 @@ function decodeLeaf(
       return typeof given === 'boolean' ? given : wrongType('boolean', given)
     case 'text':
       return typeof given === 'string' ? given : wrongType('string', given)
+    case 'float':
+      return typeof given === 'number' || typeof given === 'bigint' ? Number(given) : wrongType('float', given)
     case 'int':
       if (!isInteger(given)) return wrongType('integer', given)
       if (leaf.unsigned === true && given < 0) return fault(`${given} is negative`)
@@ -130,7 +132,7 @@ function decodeLeaf(
       return parseGoDuration(given) ?? fault(`invalid duration ${JSON.stringify(given)}`)
     case 'texts':
     case 'uint64s': {
-      if (!Array.isArray(given)) return wrongType(WANTED[leaf.kind], given)
+      if (!Array.isArray(given)) return wrongType('slice', given)
       const elements: readonly unknown[] = given
       if (leaf.kind === 'texts') {
         const stranger = elements.find((element) => typeof element !== 'string')

@@ -27,7 +27,7 @@ export interface KeyOptions {
   readonly unbuilt?: true
 }
 
-export type LeafKind = 'bool' | 'int' | 'text' | 'texts' | 'uint64s' | 'duration'
+export type LeafKind = 'bool' | 'int' | 'float' | 'text' | 'texts' | 'uint64s' | 'duration'
 
 export interface Leaf<T> extends KeyOptions {
   readonly kind: LeafKind
@@ -83,6 +83,7 @@ export const bool = <D extends boolean | undefined>(fallback: D, options: KeyOpt
 /** A whole number within ±2^53. */
 export const int = <D extends number | undefined>(fallback: D, options: KeyOptions): Leaf<Fallback<D, number>> =>
   leaf('int', fallback, options)
+export const float = (fallback: number, options: KeyOptions): Leaf<number> => leaf('float', fallback, options)
 export const text = <D extends string | undefined>(fallback: D, options: KeyOptions): Leaf<Fallback<D, string>> =>
   leaf('text', fallback, options)
 export const texts = <D extends readonly string[] | undefined>(

@@ -47,10 +47,14 @@ export function toStoredReplicaConfig(config: ReplicaConfig): JsonObject {
 }
 
 /**
- * Reads `replica_config` of an API request (reference: interface, section 5.6) over `base`. Masked secrets keep the
- * base's value. `CDC:ErrAPIInvalidParam` names every fault; unknown members are let pass.
+ * Reads `replica_config` of an API request (reference: interface, section 5.6) over `base`. Masked secrets are those of
+ * `secretsOf`. `CDC:ErrAPIInvalidParam` names every fault; unknown members are let pass.
  */
-export function parseApiReplicaConfig(json: unknown, base: ReplicaConfig = defaultReplicaConfig): ReplicaConfig {
+export function parseApiReplicaConfig(
+  json: unknown,
+  base: ReplicaConfig = defaultReplicaConfig,
+  secretsOf: ReplicaConfig = base,
+): ReplicaConfig {
   if (json === undefined || json === null) return base
   if (!isTable(json))
     throw new CdcError('CDC:ErrAPIInvalidParam', 'invalid api parameter: replica_config is no JSON object')
@@ -63,7 +67,7 @@ export function parseApiReplicaConfig(json: unknown, base: ReplicaConfig = defau
   })
   if (problems.length > 0) throw new CdcError('CDC:ErrAPIInvalidParam', `invalid api parameter: ${problems.join('; ')}`)
   const config: ReplicaConfig = value
-  return Object.freeze({ ...config, ...restoreSecrets(REPLICA_CONFIG.fields, { ...config }, { ...base }) })
+  return Object.freeze({ ...config, ...restoreSecrets(REPLICA_CONFIG.fields, { ...config }, { ...secretsOf }) })
 }
 
 export interface ApiFormOptions {
