@@ -19,7 +19,7 @@ export interface RowPlan {
 export interface RowPlanParts {
   readonly table: TableVersion
   readonly topic: string
-  readonly mount: (raw: RawKv) => RowChange | undefined
+  readonly mount: (raw: RawKv) => RowChange
   /** True = the row is dropped. */
   readonly ignores: ((row: RowChange) => boolean) | undefined
   readonly partitionOf: (row: RowChange) => number
@@ -81,7 +81,8 @@ export function compileRowPlan(parts: RowPlanParts): RowPlan {
         }
         last = raw
         const row = mount(raw)
-        if (row === undefined || ignores?.(row) === true) continue
+        // A delete without an old value: the key was written and deleted by the same transaction.
+        if ((row.before === undefined && row.after === undefined) || ignores?.(row) === true) continue
         if (splits) take(row, pass, out)
         else send(row, out)
       }

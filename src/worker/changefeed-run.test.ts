@@ -1,0 +1,347 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { type Clock, systemClock } from '../base/clock.ts'
+import { CdcError } from '../base/errors.ts'
+import { silentLog } from '../base/log.ts'
+import type { FromWorker, OpenChangefeed, Progress } from '../changefeed/messages.ts'
+import type { ReplicaConfig } from '../config/replica-config.ts'
+import type { EncodedBatch } from '../event/encoded.ts'
+import type { RawKv } from '../event/raw-kv.ts'
+import type { RowSink } from '../sink/sink.ts'
+import { createQuotaMemory, openQuota } from '../spill/quota.ts'
+import { intHandle, recordKey, tableRecordRange } from '../tidb/key.ts'
+import { encodeRow } from '../tidb/row-encoder.ts'
+import { parseTableInfo } from '../tidb/table-info-json.ts'
+import { Ts } from '../tidb/ts.ts'
+import type { EventFeed, FeedSink } from '../upstream/tikv/feed.ts'
+import { ChangefeedRun } from './changefeed-run.ts'
+
+const ts = (value: number): Ts => Ts(BigInt(value))
+
+const field = (flag: number) => ({ Tp: 8, Flag: flag, Flen: 20, Decimal: 0, Charset: 'binary', Collate: 'binary' })
+const info = Buffer.from(
+  JSON.stringify({
+    id: 1,
+    name: { O: 't', L: 't' },
+    cols: [
+      { id: 1, name: { O: 'id', L: 'id' }, offset: 0, type: field(4099), state: 5, version: 2 },
+      { id: 2, name: { O: 'v', L: 'v' }, offset: 1, type: field(0), state: 5, version: 2 },
+    ],
+    state: 5,
+    pk_is_handle: true,
+  }),
+)
+const valueType = parseTableInfo(info).columns[1]?.type
+
+const row = (tableId: number, id: number, commitTs: number, v: number, before?: number): RawKv => {
+  if (valueType === undefined) throw new TypeError('the table has two columns')
+  const value = (of: number): Uint8Array => encodeRow([{ id: 2, type: valueType, value: of }])
+  return {
+    startTs: ts(commitTs - 1),
+    commitTs: ts(commitTs),
+    key: recordKey(BigInt(tableId), intHandle(BigInt(id))),
+    value: value(v),
+    oldValue: before === undefined ? undefined : value(before),
+  }
+}
+
+/** Gives what the test says, to the spans that the run subscribed. */
+class FakeFeed implements EventFeed {
+  readonly sinks = new Map<string, FeedSink>()
+
+  subscribe(range: { start: Uint8Array }, startTs: Ts, sink: FeedSink) {
+    this.sinks.set(Buffer.from(range.start).toString('hex'), sink)
+    return {
+      regions: { total: 1, initialized: 1 },
+      resolvedTs: startTs,
+      bytes: 0,
+      [Symbol.dispose]() {},
+    }
+  }
+
+  of(tableId: number): FeedSink {
+    const sink = this.sinks.get(Buffer.from(tableRecordRange(BigInt(tableId)).start).toString('hex'))
+    if (sink === undefined) throw new RangeError(`table ${tableId} is not subscribed`)
+    return sink
+  }
+
+  async [Symbol.asyncDispose]() {}
+}
+
+/** Writes wait until the test acknowledges or breaks the sink. */
+class FakeSink implements RowSink {
+  readonly open: { batch: EncodedBatch; done: PromiseWithResolvers<void> }[] = []
+  broken: Error | undefined
+
+  async write(batch: EncodedBatch): Promise<void> {
+    if (this.broken !== undefined) throw this.broken
+    const done = Promise.withResolvers<void>()
+    this.open.push({ batch, done })
+    await done.promise
+  }
+
+  async partitions(): Promise<number> {
+    return 1
+  }
+
+  async [Symbol.asyncDispose]() {}
+}
+
+interface Harness extends AsyncDisposable {
+  readonly run: ChangefeedRun
+  readonly feed: FakeFeed
+  readonly sinks: FakeSink[]
+  readonly posted: FromWorker[]
+  readonly quota: ReturnType<typeof openQuota>
+  readonly delivered: string[]
+  addTable(id: number, checkpoint: number): void
+  grant(to: number, tables?: [number, number][]): void
+  acknowledge(count?: number): Promise<void>
+  progress(): Progress | undefined
+}
+
+function start(quotaBytes = 1 << 28, failFirstOpen = 0): Harness {
+  const posted: FromWorker[] = []
+  const sinks: FakeSink[] = []
+  const feed = new FakeFeed()
+  const delivered: string[] = []
+  const shared = createQuotaMemory(quotaBytes)
+  let opens = 0
+  let spanSeq = 0
+  const clock: Clock = {
+    ...systemClock,
+    sleep: (_ms, signal) => systemClock.sleep(0, signal),
+  }
+  const partial: Partial<OpenChangefeed> = {
+    type: 'open-changefeed',
+    epoch: 1n,
+    changefeed: { namespace: 'default', id: 'test' },
+    config: { bdrMode: false, sink: { kafkaConfig: undefined } } as ReplicaConfig,
+    timeZone: 'UTC',
+    quota: shared,
+  }
+  const run = new ChangefeedRun({
+    open: partial as OpenChangefeed,
+    feed,
+    async openSink() {
+      if (opens++ < failFirstOpen) throw new CdcError('CDC:ErrKafkaNewProducer', 'no broker')
+      const sink = new FakeSink()
+      sinks.push(sink)
+      return sink
+    },
+    protocol: {
+      compile: () => ({
+        encode({ after, commitTs }, partition, out) {
+          out.push({ partition, key: null, value: Buffer.from(`${commitTs}:${after?.[0]}=${after?.[1]}`), rows: 1 })
+        },
+        flush() {},
+      }),
+      ddl: () => undefined,
+      watermark: () => undefined,
+      ddlPartitions: 'all',
+    },
+    dispatcher: { topicOf: () => 't', compile: () => () => 0, checkConfig() {}, checkTable() {} },
+    filter: {
+      matchesTable: () => true,
+      matchesSchema: () => true,
+      discardsDdl: () => false,
+      ignoresDdl: () => false,
+      isEligible: () => true,
+      compileRowFilter: () => undefined,
+    },
+    metrics: { received() {}, acknowledged() {}, memory() {} },
+    clock,
+    log: silentLog,
+    post: (message) => posted.push(message),
+  })
+  const quota = openQuota(shared)
+  return {
+    run,
+    feed,
+    sinks,
+    posted,
+    quota,
+    delivered,
+    addTable(id, checkpoint) {
+      run.addTable({ type: 'table-schema', epoch: 1n, physicalId: BigInt(id), schema: 'd', version: ts(0), info })
+      const span = { ...tableRecordRange(BigInt(id)), tableId: BigInt(id), id }
+      run.addSpan({
+        type: 'add-span',
+        epoch: 1n,
+        spanSeq: ++spanSeq,
+        span,
+        incarnation: 1,
+        checkpointTs: ts(checkpoint),
+      })
+    },
+    grant(to, tables = []) {
+      const barriers = tables.map(([id, at]) => ({ physicalId: BigInt(id), ts: ts(at) }))
+      run.grant({ type: 'grant', epoch: 1n, globalTs: ts(to), tables: barriers })
+    },
+    async acknowledge(count = Infinity) {
+      for (let left = count; left > 0; left--) {
+        const write = sinks.at(-1)?.open.shift()
+        if (write === undefined) return
+        delivered.push(...write.batch.messages.map(({ value }) => Buffer.from(value).toString()))
+        write.done.resolve()
+        await turn()
+      }
+    },
+    progress: () => posted.findLast((message): message is Progress => message.type === 'progress'),
+    [Symbol.asyncDispose]: () => run[Symbol.asyncDispose](),
+  }
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+async function until(condition: () => boolean, what: string): Promise<void> {
+  const deadline = Date.now() + 5000
+  while (!condition()) {
+    assert.ok(Date.now() < deadline, `timed out: ${what}`)
+    await turn()
+  }
+}
+
+test('rows leave only when they are resolved and granted, and the checkpoint follows the acknowledgements', async () => {
+  await using harness = start()
+  harness.addTable(1, 100)
+  harness.feed.of(1).rows([row(1, 1, 110, 1), row(1, 2, 120, 2)])
+  harness.feed.of(1).resolved(ts(130))
+  await turn()
+  assert.equal(harness.sinks.at(-1)?.open.length ?? 0, 0)
+  harness.grant(115)
+  await until(() => harness.sinks.at(-1)?.open.length === 1, 'the granted row')
+  await until(() => harness.progress()?.checkpointTs === 109n, 'a checkpoint below the row')
+  await harness.acknowledge()
+  await until(() => harness.progress()?.checkpointTs === 115n, 'the grant as checkpoint')
+  harness.grant(200)
+  await until(() => harness.sinks.at(-1)?.open.length === 1, 'the second row')
+  await harness.acknowledge()
+  await until(() => harness.progress()?.checkpointTs === 130n, 'the resolvedTs as checkpoint')
+  assert.deepEqual(harness.delivered, ['110:1=1', '120:2=2'])
+})
+
+test("a table's own barrier holds only that table", async () => {
+  await using harness = start()
+  harness.addTable(1, 100)
+  harness.addTable(2, 100)
+  for (const id of [1, 2]) {
+    harness.feed.of(id).rows([row(id, 1, 150, id)])
+    harness.feed.of(id).resolved(ts(200))
+  }
+  harness.grant(180, [[2, 140]])
+  await until(() => harness.sinks.at(-1)?.open.length === 1, 'the row of table 1')
+  await harness.acknowledge()
+  await until(() => harness.progress()?.checkpointTs === 140n, 'the barrier as checkpoint')
+  harness.grant(180)
+  await until(() => harness.sinks.at(-1)?.open.length === 1, 'the row of table 2')
+  await harness.acknowledge()
+  await until(() => harness.progress()?.checkpointTs === 180n, 'the grant as checkpoint')
+})
+
+test('a sink that cannot be opened is a warning, and tried again', async () => {
+  await using harness = start(1 << 28, 3)
+  await until(() => harness.sinks.length === 1, 'an open sink')
+  const warnings = harness.posted.filter((message) => message.type === 'trouble')
+  assert.deepEqual(
+    warnings.map(({ level, code }) => [level, code]),
+    Array.from({ length: 3 }, () => ['warning', 'CDC:ErrKafkaNewProducer']),
+  )
+})
+
+test('beyond memory-quota the changefeed stops with a named error and frees its memory', async () => {
+  await using harness = start(1 << 20)
+  harness.addTable(1, 100)
+  for (let id = 0; id < 5000; id++) harness.feed.of(1).rows([row(1, id, 110, id)])
+  const trouble = harness.posted.find((message) => message.type === 'trouble')
+  assert.equal(trouble?.code, 'CDC:ErrMemoryQuotaExceeded')
+  assert.equal(trouble?.level, 'error')
+  await harness[Symbol.asyncDispose]()
+  assert.deepEqual(harness.quota.used(), { before: 0, after: 0 })
+})
+
+test('a removed span waits for what was handed to the sink', async () => {
+  await using harness = start()
+  harness.addTable(1, 100)
+  harness.feed.of(1).rows([row(1, 1, 110, 1)])
+  harness.feed.of(1).resolved(ts(120))
+  harness.grant(120)
+  await until(() => harness.sinks.at(-1)?.open.length === 1, 'the row')
+  harness.run.removeSpan({ type: 'remove-span', epoch: 1n, spanSeq: 2, spanId: 1, incarnation: 1 })
+  assert.ok(!harness.posted.some(({ type }) => type === 'span-removed'))
+  await harness.acknowledge()
+  await until(() => harness.posted.some(({ type }) => type === 'span-removed'), 'the removal')
+})
+
+test('whatever breaks in between: every row is delivered, per key in commit order, none above the grant, and memory is freed', async () => {
+  const step = fc.oneof(
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        type: fc.constant('write' as const),
+        table: fc.integer({ min: 1, max: 3 }),
+        rows: fc.integer({ min: 1, max: 40 }),
+      }),
+    },
+    { weight: 3, arbitrary: fc.record({ type: fc.constant('ack' as const), count: fc.integer({ min: 1, max: 3 }) }) },
+    {
+      weight: 2,
+      arbitrary: fc.record({ type: fc.constant('resolve' as const), table: fc.integer({ min: 1, max: 3 }) }),
+    },
+    { weight: 2, arbitrary: fc.record({ type: fc.constant('grant' as const) }) },
+    { weight: 1, arbitrary: fc.record({ type: fc.constant('break' as const) }) },
+  )
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+      await using harness = start()
+      const written = new Map<string, { commit: number; table: number }>()
+      let now = 101
+      let granted = 0
+      for (const table of [1, 2, 3]) harness.addTable(table, 100)
+      for (const action of steps) {
+        if (action.type === 'write') {
+          const rows = Array.from({ length: action.rows }, (_, at) => {
+            const commit = now + at * 2
+            const id = at % 5
+            written.set(`${commit}:${id}=${commit}`, { commit, table: action.table })
+            return row(action.table, id, commit, commit, at % 2 === 0 ? undefined : 1)
+          })
+          now += action.rows * 2
+          harness.feed.of(action.table).rows(rows)
+        } else if (action.type === 'ack') {
+          await harness.acknowledge(action.count)
+        } else if (action.type === 'resolve') {
+          harness.feed.of(action.table).resolved(ts(now++))
+        } else if (action.type === 'grant') {
+          granted = now++
+          harness.grant(granted)
+        } else {
+          const sink = harness.sinks.at(-1)
+          if (sink === undefined) continue
+          sink.broken = new CdcError('CDC:ErrKafkaSendMessage', 'broken')
+          for (const { done } of sink.open.splice(0)) done.reject(sink.broken)
+        }
+        for (const { batch } of harness.sinks.at(-1)?.open ?? []) assert.ok(batch.end.commitTs <= BigInt(granted))
+      }
+      for (const table of [1, 2, 3]) harness.feed.of(table).resolved(ts(now + 10))
+      harness.grant(now + 10)
+      await until(() => {
+        void harness.acknowledge()
+        return harness.progress()?.checkpointTs === BigInt(now + 10)
+      }, 'the end')
+      assert.deepEqual(new Set(harness.delivered), new Set(written.keys()))
+      const firsts = [...new Set(harness.delivered)]
+      const newest = new Map<string, number>()
+      for (const text of firsts) {
+        const { commit = 0, table = 0 } = written.get(text) ?? {}
+        const key = `${table}/${text.slice(text.indexOf(':'), text.indexOf('='))}`
+        assert.ok((newest.get(key) ?? 0) < commit, `${text} came after commit ${newest.get(key)}`)
+        newest.set(key, commit)
+      }
+      await harness[Symbol.asyncDispose]()
+      assert.deepEqual(harness.quota.used(), { before: 0, after: 0 })
+    }),
+    { numRuns: 60 },
+  )
+})
