@@ -1,0 +1,43 @@
+// Installs what the tests against real servers need and says what it could not install; `npm run setup:test`.
+import { spawnSync } from 'node:child_process'
+import * as consumer from '../test/support/consumer.ts'
+import * as etcd from '../test/support/etcd.ts'
+import * as kafka from '../test/support/kafka.ts'
+import { hasCommand } from '../test/support/process.ts'
+
+/** Commands that come from Debian packages. */
+const PACKAGES: readonly (readonly [command: string, args: readonly string[], name: string])[] = [
+  ['java', ['-version'], 'openjdk-17-jre-headless'],
+  ['mvn', ['--version'], 'maven'],
+  ['etcd', ['--version'], 'etcd-server'],
+  ['mysql', ['--version'], 'mariadb-client'],
+  ['python3', ['-c', 'import venv, ensurepip'], 'python3-venv'],
+]
+
+const missing = PACKAGES.filter(([command, args]) => !hasCommand(command, ...args)).map(([, , name]) => name)
+if (missing.length > 0) installPackages(missing)
+for (const [what, install] of [
+  ["Apache Kafka's jars", kafka.install],
+  ['Python packages', consumer.install],
+] as const)
+  try {
+    await install()
+  } catch (error) {
+    console.log(`setup: ${what}: ${error instanceof Error ? error.message : String(error)}`)
+  }
+
+const answers = await Promise.all([kafka.available(), etcd.available(), consumer.available()])
+for (const answer of answers) if (answer !== true) console.log(`setup: ${answer}`)
+for (const [command, args, name] of PACKAGES)
+  if (!hasCommand(command, ...args)) console.log(`setup: ${command} is missing (Debian: apt-get install ${name})`)
+
+function installPackages(names: readonly string[]): void {
+  if (process.getuid?.() !== 0 || !hasCommand('apt-get', '--version')) return
+  console.log(`setup: apt-get install ${names.join(' ')}`)
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  spawnSync('apt-get', ['update', '-qq'], { stdio: ['ignore', 'ignore', 'inherit'], env })
+  const install = ['install', '-y', '-qq', '--no-install-recommends', ...names]
+  spawnSync('apt-get', install, { stdio: ['ignore', 'ignore', 'inherit'], env })
+  // Debian starts a server that it has just installed; the tests run their own.
+  if (names.includes('etcd-server')) spawnSync('service', ['etcd', 'stop'], { stdio: 'ignore' })
+}
