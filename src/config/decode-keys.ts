@@ -90,15 +90,6 @@ function decodeNode(node: KeyNode, given: unknown, base: unknown, source: KeySou
   })
 }
 
-const WANTED = {
-  bool: 'boolean',
-  int: 'integer',
-  text: 'string',
-  texts: 'slice',
-  uint64s: 'slice',
-  duration: 'duration',
-}
-
 function decodeLeaf(
   leaf: Leaf<unknown>,
   given: unknown,
