@@ -19,6 +19,8 @@ export interface Subscription extends Disposable {
   /** Regions that cover the range now, and how many of them finished their initial scan. */
   readonly regions: { readonly total: number; readonly initialized: number }
   readonly resolvedTs: Ts
+  /** Memory for changes that wait for their commit, for the quota. */
+  readonly bytes: number
 }
 
 /** Change streams of TiKV: one gRPC stream per store, regions of all subscriptions multiplexed. */

@@ -1,0 +1,134 @@
+import type { Clock } from '../../base/clock.ts'
+import type { RawKv } from '../../event/raw-kv.ts'
+import type { KeyRange } from '../../event/span.ts'
+import type { Ts } from '../../tidb/ts.ts'
+import type { FeedSink, Subscription } from './feed.ts'
+import { PrewriteArena } from './prewrites.ts'
+import { RangeLock } from './range-lock.ts'
+import type { RegionFeed } from './region-feed.ts'
+
+export interface SubscriptionOptions {
+  /** Doubles as the request id on the wire: unique in the process, never reused. */
+  readonly id: number
+  readonly range: KeyRange
+  readonly startTs: Ts
+  readonly sink: FeedSink
+  readonly filterLoop: boolean
+  readonly clock: Clock
+  /** Called once, when the subscription is disposed of or has failed. */
+  readonly onStop: (subscription: FeedSubscription) => void
+}
+
+/** Of a span with many regions the minimum is looked for this often; of a small one at once. */
+const ADVANCE_MS = 50
+const SMALL = 64
+
+/** One subscriber: collects the rows of a frame, then hands them over, then says how far the span is. */
+export class FeedSubscription implements Subscription {
+  readonly id: number
+  readonly range: KeyRange
+  readonly startTs: Ts
+  readonly filterLoop: boolean
+  readonly lock: RangeLock
+  readonly arena = new PrewriteArena()
+  /** Live registrations. */
+  readonly feeds = new Set<RegionFeed>()
+  /** Rows of the frame that is being read. */
+  pending: RawKv[] = []
+  /** Some region got further since the last `resolved`. */
+  dirty = false
+  resolvedTs: Ts
+  /** When `resolvedTs` last grew, on the monotonic clock. */
+  advancedAt: number
+  readonly #sink: FeedSink
+  readonly #clock: Clock
+  readonly #onStop: (subscription: FeedSubscription) => void
+  readonly #stop = new AbortController()
+  #lookedAt = -Infinity
+  #looking = false
+
+  constructor(options: SubscriptionOptions) {
+    this.id = options.id
+    this.range = options.range
+    this.startTs = this.resolvedTs = options.startTs
+    this.filterLoop = options.filterLoop
+    this.lock = new RangeLock(options.range, options.startTs)
+    this.advancedAt = options.clock.monotonic()
+    this.#sink = options.sink
+    this.#clock = options.clock
+    this.#onStop = options.onStop
+  }
+
+  get signal(): AbortSignal {
+    return this.#stop.signal
+  }
+
+  get bytes(): number {
+    return this.arena.bytes
+  }
+
+  get regions(): { total: number; initialized: number } {
+    let initialized = 0
+    for (const feed of this.feeds) if (feed.initialized) initialized++
+    return { total: this.lock.size, initialized }
+  }
+
+  /** True once it was up to date: its regions are scanned before those of subscriptions that begin in the past. */
+  get caughtUp(): boolean {
+    return this.resolvedTs > this.startTs
+  }
+
+  /** At the end of a frame: rows first, then perhaps a resolved-ts. */
+  deliver(): void {
+    const rows = this.pending
+    if (this.signal.aborted) return
+    if (rows.length > 0) {
+      this.pending = []
+      this.#sink.rows(rows)
+    }
+    if (!this.dirty) return
+    const waitMs = this.#lookedAt + ADVANCE_MS - this.#clock.monotonic()
+    if (waitMs <= 0 || this.lock.size <= SMALL) this.#advance()
+    else if (!this.#looking) {
+      this.#looking = true
+      void this.#advanceLater(waitMs)
+    }
+  }
+
+  /** Tells the subscriber that it is dead, and stops. */
+  fail(error: Error): void {
+    if (this.signal.aborted) return
+    this[Symbol.dispose]()
+    this.#sink.failed(error)
+  }
+
+  [Symbol.dispose](): void {
+    if (this.signal.aborted) return
+    this.#stop.abort(new DOMException('subscription ended', 'AbortError'))
+    this.lock.stop()
+    this.pending = []
+    this.#onStop(this)
+  }
+
+  /** Never rejects. */
+  async #advanceLater(ms: number): Promise<void> {
+    try {
+      await this.#clock.sleep(ms, this.signal)
+      this.#looking = false
+      this.#advance()
+    } catch (error) {
+      this.fail(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
+  #advance(): void {
+    this.dirty = false
+    this.#lookedAt = this.#clock.monotonic()
+    if (this.signal.aborted) return
+    const ts = this.lock.resolvedTs()
+    if (ts <= this.resolvedTs) return
+    this.resolvedTs = ts
+    this.advancedAt = this.#lookedAt
+    this.#sink.resolved(ts)
+  }
+}
