@@ -1,0 +1,197 @@
+// The heart of the tests: playground, server and a real Kafka as separate processes, under mixed DML and DDL, read by a
+// client that is not ours, while the server is killed at the worst moments.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { available as pythonAvailable, consumeAll, type ConsumedRecord } from '../support/consumer.ts'
+import {
+  checkOrder,
+  checkVersions,
+  commitCounts,
+  type Delivered,
+  readCanalJson,
+  readOpenProtocol,
+  rebuild,
+} from '../support/delivered.ts'
+import { available as kafkaAvailable, startKafka } from '../support/kafka.ts'
+import { waitFor } from '../support/process.ts'
+import { createRandom } from '../support/random.ts'
+import { requireOrSkip } from '../support/require.ts'
+import {
+  caughtUp,
+  cli,
+  clusterTs,
+  type PlaygroundProcess,
+  type ServerProcess,
+  startPlayground,
+  startServer,
+} from '../support/stack.ts'
+import { openWorkload, originOf, type Workload } from '../support/workload.ts'
+
+const SEED = Number(process.env['TIDEWIRE_SEED'] ?? Date.now() % 1_000_000)
+
+interface Case {
+  readonly name: string
+  readonly uri: string
+  readonly read: (records: readonly ConsumedRecord[]) => Delivered[]
+}
+
+const canalJson: Case = {
+  name: 'canal-json',
+  uri: 'protocol=canal-json&enable-tidb-extension=true&partition-num=4',
+  read: readCanalJson,
+}
+const openProtocol: Case = {
+  name: 'open-protocol',
+  uri: 'protocol=open-protocol&partition-num=3&max-batch-size=4&max-message-bytes=4096',
+  read: readOpenProtocol,
+}
+
+for (const { name, uri, read } of [canalJson, openProtocol]) {
+  test(`${name}: tables and history of a random workload arrive whole and in order (seed ${SEED})`, async (t) => {
+    if (!(await requireOrSkip(t, kafkaAvailable, pythonAvailable))) return
+    await using kafka = await startKafka()
+    await using playground = await startPlayground()
+    await using server = await startServer({ pd: playground.pd })
+    const topic = `stream-${name}`
+    await using workload = await openWorkload({
+      sql: playground.sql,
+      database: 'shop',
+      random: createRandom(SEED),
+      ddl: true,
+      writers: 3,
+    })
+    await create(server, `kafka://${kafka.bootstrap}/${topic}?${uri}`)
+    await workload.run(400)
+    await caughtUp(server, 'first', await clusterTs(server, playground.pd))
+    await verify(read(await consumeAll(kafka.bootstrap, [topic])), workload, playground)
+  })
+}
+
+for (const failPoint of [
+  'kafka-after-produce-before-ack@20',
+  'after-ack-before-etcd@20',
+  'after-etcd-before-watermark@15',
+  'ddl-sent-before-stored@2',
+]) {
+  test(`nothing is lost or out of order when the server dies at ${failPoint} (seed ${SEED})`, async (t) => {
+    if (!(await requireOrSkip(t, kafkaAvailable, pythonAvailable))) return
+    await using kafka = await startKafka()
+    await using playground = await startPlayground()
+    let server = await startServer({ pd: playground.pd, env: { TIDEWIRE_FAIL_POINTS: failPoint } })
+    try {
+      const topic = 'killed'
+      await using workload = await openWorkload({
+        sql: playground.sql,
+        database: 'shop',
+        random: createRandom(SEED),
+        ddl: true,
+        writers: 2,
+      })
+      await create(server, `kafka://${kafka.bootstrap}/${topic}?${canalJson.uri}`)
+      for (let round = 0; server.process.alive && round < 30; round++) await workload.run(32)
+      await waitFor('the server to die at its fail point', () => !server.process.alive)
+      await workload.run(64)
+      await server[Symbol.asyncDispose]()
+      server = await startServer({ pd: playground.pd })
+      await workload.run(64)
+      await caughtUp(server, 'first', await clusterTs(server, playground.pd), 90_000)
+      await verify(readCanalJson(await consumeAll(kafka.bootstrap, [topic])), workload, playground)
+    } finally {
+      await server[Symbol.asyncDispose]()
+    }
+  })
+}
+
+test(`nothing is lost or out of order when the server is killed again and again (seed ${SEED})`, async (t) => {
+  if (!(await requireOrSkip(t, kafkaAvailable, pythonAvailable))) return
+  await using kafka = await startKafka()
+  await using playground = await startPlayground()
+  let server = await startServer({ pd: playground.pd })
+  try {
+    const topic = 'killed'
+    const random = createRandom(SEED)
+    await using workload = await openWorkload({ sql: playground.sql, database: 'shop', random, ddl: true, writers: 2 })
+    await create(server, `kafka://${kafka.bootstrap}/${topic}?${canalJson.uri}`)
+    for (let kill = 0; kill < 3; kill++) {
+      await workload.run(32 + random.below(64))
+      const rows = server.process.lines.length
+      if (random.chance(0.5)) await waitFor('a sign of life', () => server.process.lines.length >= rows)
+      await server[Symbol.asyncDispose]()
+      server = await startServer({ pd: playground.pd })
+    }
+    await workload.run(64)
+    await caughtUp(server, 'first', await clusterTs(server, playground.pd), 90_000)
+    await verify(readCanalJson(await consumeAll(kafka.bootstrap, [topic])), workload, playground)
+  } finally {
+    await server[Symbol.asyncDispose]()
+  }
+})
+
+test('a changefeed goes on from its checkpoint after pause and resume, and after the broker was away', async (t) => {
+  if (!(await requireOrSkip(t, kafkaAvailable, pythonAvailable))) return
+  await using kafka = await startKafka()
+  await using playground = await startPlayground()
+  await using server = await startServer({ pd: playground.pd })
+  const topic = 'paused'
+  await using workload = await openWorkload({
+    sql: playground.sql,
+    database: 'shop',
+    random: createRandom(SEED),
+    ddl: false,
+    writers: 2,
+  })
+  await create(server, `kafka://${kafka.bootstrap}/${topic}?${canalJson.uri}`)
+  await workload.run(64)
+  await cli(server, 'changefeed', 'pause', '--changefeed-id', 'first')
+  await workload.run(64)
+  await cli(server, 'changefeed', 'resume', '--changefeed-id', 'first', '--no-confirm')
+  await workload.run(64)
+  await kafka.kill()
+  await workload.run(64)
+  await waitFor('the changefeed to notice the loss', async () => {
+    const text = await cli(server, 'changefeed', 'query', '--changefeed-id', 'first', '--simple')
+    return text.includes('warning')
+  })
+  await kafka.restart()
+  await workload.run(32)
+  await caughtUp(server, 'first', await clusterTs(server, playground.pd), 120_000)
+  await verify(readCanalJson(await consumeAll(kafka.bootstrap, [topic])), workload, playground)
+})
+
+async function create(server: ServerProcess, sinkUri: string): Promise<void> {
+  await cli(server, 'changefeed', 'create', '--sink-uri', sinkUri, '--changefeed-id', 'first', '--no-confirm')
+}
+
+async function verify(
+  delivered: readonly Delivered[],
+  workload: Workload,
+  playground: PlaygroundProcess,
+): Promise<void> {
+  checkOrder(delivered)
+  checkVersions(delivered, workload.versions)
+  assert.deepEqual(
+    Object.fromEntries(commitCounts(delivered)),
+    await historyCounts(playground),
+    'commits per table and ts',
+  )
+  const rebuilt = rebuild(delivered)
+  for (const table of workload.tables()) {
+    const wanted = await workload.rows(table)
+    const found = rebuilt.get(table) ?? new Map()
+    const sorted = (rows: ReadonlyMap<string, unknown>) => [...rows].toSorted(([a], [b]) => (a < b ? -1 : 1))
+    assert.deepEqual(sorted(found), sorted(wanted), `table ${table}`)
+  }
+}
+
+/** How many row versions the store keeps per table and commitTs. */
+async function historyCounts(playground: PlaygroundProcess): Promise<Record<string, number>> {
+  const answer = await fetch(`${playground.admin}/history?database=shop`)
+  const text = await answer.text()
+  assert.ok(answer.ok, text)
+  const counts: Record<string, number> = {}
+  for (const { table, commitTs } of JSON.parse(text)) {
+    const id = `${originOf(table)}/${commitTs}`
+    counts[id] = (counts[id] ?? 0) + 1
+  }
+  return counts
+}

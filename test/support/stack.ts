@@ -1,0 +1,118 @@
+/** The product's processes as a user starts them: `bin/cdc playground`, `bin/cdc server`, `bin/cdc cli …`. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { freePorts, run, type Running, waitFor } from './process.ts'
+
+export const cdc = join(import.meta.dirname, '..', '..', 'bin', 'cdc')
+
+export interface PlaygroundProcess extends AsyncDisposable {
+  readonly pd: string
+  /** host:port */
+  readonly sql: string
+  readonly admin: string
+  readonly process: Running
+}
+
+export async function startPlayground(...args: readonly string[]): Promise<PlaygroundProcess> {
+  const ports = ['--pd-port', '0', '--sql-port', '0', '--admin-port', '0']
+  const process = await run(cdc, ['playground', ...ports, ...args], { ready: /^\{"pd"/ })
+  const { pd, sql, admin } = JSON.parse(process.readyLine)
+  return { pd, sql, admin, process, [Symbol.asyncDispose]: () => process[Symbol.asyncDispose]() }
+}
+
+export interface ServerOptions {
+  readonly pd: string
+  readonly args?: readonly string[]
+  /** Kept over restarts. */
+  readonly port?: number
+  readonly env?: Readonly<Record<string, string | undefined>>
+}
+
+export interface ServerProcess extends AsyncDisposable {
+  /** http://host:port */
+  readonly url: string
+  readonly port: number
+  readonly process: Running
+}
+
+/** Starts a server and waits until its API says that it is healthy. */
+export async function startServer(options: ServerOptions): Promise<ServerProcess> {
+  const [freePort = 0] = await freePorts(1)
+  const port = options.port ?? freePort
+  const folder = await mkdtemp(join(tmpdir(), 'tidewire-server-'))
+  const args = ['server', '--pd', options.pd, '--addr', `127.0.0.1:${port}`, '--data-dir', folder]
+  const process = await run(cdc, [...args, ...(options.args ?? [])], options.env ? { env: options.env } : {})
+  const url = `http://127.0.0.1:${port}`
+  const dispose = async (): Promise<void> => {
+    await process[Symbol.asyncDispose]()
+    await rm(folder, { recursive: true, force: true })
+  }
+  try {
+    await waitFor(`the API of the server at ${url}`, async () => {
+      if (!process.alive) throw new Error(`the server ended:\n${process.lines.slice(-30).join('\n')}`)
+      return (await fetch(`${url}/api/v2/health`).catch(() => undefined))?.ok
+    })
+  } catch (error) {
+    await dispose()
+    throw error
+  }
+  return { url, port, process, [Symbol.asyncDispose]: dispose }
+}
+
+export interface CommandResult {
+  readonly code: number | null
+  readonly stdout: string
+  readonly output: string
+}
+
+/** Runs one `cdc` command line to its end. */
+export async function command(...args: readonly string[]): Promise<CommandResult> {
+  await using process = await run(cdc, args)
+  const code = await process.exited
+  return { code, stdout: process.stdout.join('\n'), output: process.lines.join('\n') }
+}
+
+/** `cdc cli …`, which must succeed; resolves to its stdout. */
+export async function cli(server: ServerProcess, ...args: readonly string[]): Promise<string> {
+  const { code, stdout, output } = await command('cli', ...args, '--server', server.url)
+  if (code !== 0) throw new Error(`cdc cli ${args.join(' ')} ended with ${code}:\n${output}`)
+  return stdout
+}
+
+/** The changefeed as the API shows it; 64-bit numbers as bigint. */
+export async function changefeed(
+  server: ServerProcess,
+  id: string,
+): Promise<{ state: string; checkpoint_ts: bigint; error?: { code: string; message: string } }> {
+  const answer = await fetch(`${server.url}/api/v2/changefeeds/${id}`)
+  const text = await answer.text()
+  const exact = (_key: string, value: unknown, context?: { readonly source?: string }): unknown =>
+    typeof value === 'number' && !Number.isSafeInteger(value) ? BigInt(context?.source ?? '0') : value
+  if (!answer.ok) throw new Error(`changefeed ${id}: ${answer.status} ${text}`)
+  return JSON.parse(text, exact)
+}
+
+/** Waits until everything at or below `ts` is out. */
+export async function caughtUp(server: ServerProcess, id: string, ts: bigint, deadlineMs = 60_000): Promise<void> {
+  let last = ''
+  try {
+    await waitFor(
+      `changefeed ${id} to reach ${ts}`,
+      async () => {
+        const found = await changefeed(server, id)
+        last = JSON.stringify(found, (_, value) => (typeof value === 'bigint' ? value.toString() : value))
+        return BigInt(found.checkpoint_ts) >= ts
+      },
+      deadlineMs,
+    )
+  } catch (error) {
+    throw new Error(`${last}\n${server.process.lines.slice(-30).join('\n')}`, { cause: error })
+  }
+}
+
+/** A timestamp of the cluster, after everything that was committed so far. */
+export async function clusterTs(server: ServerProcess, pd: string): Promise<bigint> {
+  const text = await cli(server, 'tso', 'query', '--pd', pd)
+  return BigInt(text.trim().split('\n').at(-1) ?? '0')
+}
