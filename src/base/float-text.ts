@@ -25,16 +25,24 @@ export function plainDecimal(text: string): string {
   return `${sign}${digits.slice(0, point)}.${digits.slice(point)}`
 }
 
+/** Halfway between two decimals Go takes the even one, JavaScript the larger one; undefined where there is nothing to mend. */
+function evenOfTie(single: number, digits: number): string | undefined {
+  const [mantissa = '', exponent = '0'] = single.toExponential(digits).split('e')
+  if (!/[02468]\.?5$/.test(mantissa) || Number(`${mantissa}e${exponent}`) !== single) return undefined
+  const even = `${mantissa.slice(0, -1)}e${exponent}`
+  return Math.fround(Number(even)) === single ? even : undefined
+}
+
 /**
  * The fewest digits that round to `single`. Below a power of two floats lie twice as dense, so there the nearest decimal
- * may fall just short of it, while the next one up still reads back.
+ * may fall just short of it, while the next one up still reads back; and there Go rounds a tie up.
  */
 function shortestFloat(single: number): string {
   float32[0] = single
   const powerOfTwo = ((float32Bits[0] ?? 0) & 0x7fffff) === 0
   for (let digits = 1; digits < 9; digits++) {
     const text = single.toPrecision(digits)
-    if (Math.fround(Number(text)) === single) return text
+    if (Math.fround(Number(text)) === single) return (powerOfTwo ? undefined : evenOfTie(single, digits)) ?? text
     if (!powerOfTwo) continue
     const [mantissa = '', exponent = '0'] = single.toExponential(digits - 1).split('e')
     const unit = (single < 0 ? -1 : 1) * 10 ** -(digits - 1)

@@ -27,6 +27,14 @@ function escapeTable(controls: ControlEscapes): Uint8Array {
   return table
 }
 
+/** A string with its quotes, as the writer prints it; for names, while compiling. */
+export function jsonString(text: string, controls: ControlEscapes): string {
+  const short: Readonly<Record<string, string>> = { '"': '\\"', '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' }
+  const more: Readonly<Record<string, string>> = controls === 'short' ? { '\b': '\\b', '\f': '\\f' } : {}
+  const escape = (c: string): string => short[c] ?? more[c] ?? `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`
+  return `"${text.replace(/["\\<>&\u2028\u2029]|[^ -\u{10ffff}]/gu, escape)}"`
+}
+
 /**
  * Builds one message after the other, byte by byte as Go's JSON writers print them. Texts are written without their
  * quotes. One writer serves all encoders of a protocol: an encoder writes a message whole before another one begins.
@@ -51,6 +59,11 @@ export class JsonWriter {
     const message = new Uint8Array(this.#slab.buffer, this.#start, this.#at - this.#start)
     this.#start = this.#at
     return message
+  }
+
+  /** The message being built; valid until the next write. For a message that is copied, then discarded. */
+  peek(): Uint8Array {
+    return this.#slab.subarray(this.#start, this.#at)
   }
 
   /** Forgets what was written since the last message. */

@@ -1,6 +1,7 @@
 import { CdcError } from '../base/errors.ts'
 import type { CodecSettings, ProtocolName } from '../config/sink-settings.ts'
 import { createCanalJson } from './canal-json/encode.ts'
+import { createOpenProtocol } from './open/encode.ts'
 import type { Protocol } from './protocol.ts'
 
 export interface ProtocolOptions {
@@ -15,6 +16,7 @@ type Create = (settings: CodecSettings, now: () => number) => Protocol
 /** A protocol is a folder and a line here. */
 const CREATE: Readonly<Partial<Record<ProtocolName, Create>>> = {
   'canal-json': createCanalJson,
+  'open-protocol': createOpenProtocol,
 }
 
 /** Errors: `CDC:ErrSinkUnknownProtocol` for a protocol that this build does not have. */

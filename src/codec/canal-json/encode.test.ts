@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { allTypes } from '../../../test/support/all-types.ts'
 import { codecSettings } from '../../../test/support/codec-settings.ts'
+import { ddlEvent } from '../../../test/support/ddl-event.ts'
 import { fieldType, testTable } from '../../../test/support/table-version.ts'
 import type { CodecSettings } from '../../config/sink-settings.ts'
-import type { DdlEvent } from '../../event/ddl-event.ts'
 import type { EncodedMessage } from '../../event/encoded.ts'
 import type { RowChange, Values } from '../../event/row-change.ts'
 import type { TableVersion } from '../../event/table-version.ts'
@@ -136,13 +136,7 @@ test('DDL and watermark are those of the documented samples', () => {
   const protocol = createCanalJson(codecSettings({ enableTidbExtension: true }), () => 1640007050284)
   const watermark = protocol.watermark(commitTs)
   assert.equal(watermark && text(watermark.value), vector('canal-watermark-ext').value)
-  const ddl = protocol.ddl({
-    commitTs,
-    type: 2,
-    schema: 'test',
-    table: '',
-    query: 'drop database if exists test',
-  } as DdlEvent)
+  const ddl = protocol.ddl(ddlEvent({ commitTs, type: 2, schema: 'test', query: 'drop database if exists test' }))
   const times = /"es":\d+,"ts":\d+/
   assert.equal(ddl && text(ddl.value).replace(times, ''), vector('canal-ddl-query-ext').value.replace(times, ''))
   assert.equal(protocol.ddlPartitions, 'first')

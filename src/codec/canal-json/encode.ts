@@ -4,7 +4,7 @@ import type { EncodedMessage } from '../../event/encoded.ts'
 import type { RowChange, Value, Values } from '../../event/row-change.ts'
 import { ColumnFlag, type Column, type TableVersion } from '../../event/table-version.ts'
 import { physicalMs, zeroTs, type Ts } from '../../tidb/ts.ts'
-import { JsonWriter } from '../json-text.ts'
+import { jsonString, JsonWriter } from '../json-text.ts'
 import { mysqlTypeName, mysqlTypeText } from '../mysql-type.ts'
 import type { ControlMessage, Protocol, RowEncoder } from '../protocol.ts'
 import { MAX_RECORD_OVERHEAD, messageTooLarge } from '../size.ts'
@@ -89,7 +89,7 @@ function compileTable(
   const typeText = settings.contentCompatible ? mysqlTypeText : mysqlTypeName
   const onlyUpdated = settings.onlyOutputUpdatedColumns || settings.contentCompatible
   const all = table.columns.map((_, position) => position)
-  const deleted = settings.deleteOnlyOutputHandleKeyColumns ? table.handleKey : all
+  const deleted = settings.deleteOnlyOutputHandleKeyColumns ? table.handleKey.toSorted((a, b) => a - b) : all
   const columns = all.map((position) => canalColumn(table, position))
   const deletedColumns = deleted.map((position) => canalColumn(table, position))
   const types = typesPart(table, all, typeText)
@@ -105,7 +105,7 @@ function compileTable(
       transaction.update(row.commitTs)
       const { before, after } = row
       if (after === undefined) {
-        if (before === undefined) throw new TypeError('a row change without before and after')
+        if (before === undefined) return
         begin(deleteHead, deletedTypes, before)
         out.raw(OLD_NULL)
         writeColumns(out, deletedColumns, before)
@@ -225,12 +225,7 @@ function columnAt(table: TableVersion, position: number): Column {
   return column
 }
 
-/** A name as a JSON string; only while compiling. */
-function quoted(text: string): string {
-  const out = new JsonWriter('hex')
-  out.text(text)
-  return `"${new TextDecoder().decode(out.take())}"`
-}
+const quoted = (name: string): string => jsonString(name, 'hex')
 
 function ddlMessage(event: DdlEvent, settings: CodecSettings, out: JsonWriter, now: () => number): ControlMessage {
   return controlMessage(out, {

@@ -1,0 +1,246 @@
+import { CdcError } from '../../base/errors.ts'
+import type { CodecSettings } from '../../config/sink-settings.ts'
+import type { DdlEvent } from '../../event/ddl-event.ts'
+import type { EncodedMessage } from '../../event/encoded.ts'
+import type { RowChange, Value, Values } from '../../event/row-change.ts'
+import { ColumnFlag, type Column, type TableVersion } from '../../event/table-version.ts'
+import { MysqlType } from '../../tidb/table-info.ts'
+import { zeroTs, type Ts } from '../../tidb/ts.ts'
+import { jsonString, JsonWriter } from '../json-text.ts'
+import type { ControlMessage, Protocol, RowEncoder } from '../protocol.ts'
+import { MAX_RECORD_OVERHEAD, messageTooLarge } from '../size.ts'
+import { sameValue, valueKind, type ValueKind } from '../value.ts'
+import { Batch, LENGTH_BYTES, VERSION_BYTES } from './batch.ts'
+import { goQuote } from './go-quote.ts'
+
+const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
+
+/** `t` of a key. */
+const EventType = { Row: 1, Ddl: 2, Resolved: 3 } as const
+
+const QUOTE = 0x22
+const BRACE = 0x7d
+const NULL = bytesOf('null}')
+const NEW = bytesOf('{"u":{')
+const OLD = bytesOf('},"p":{')
+const DELETED = bytesOf('{"d":{')
+const END = bytesOf('}}')
+const ROW_ID = bytesOf(',"rid":')
+
+/** What all tables of a changefeed share. */
+interface Shared {
+  readonly settings: CodecSettings
+  readonly out: JsonWriter
+  /** Empty batches to be used again. */
+  readonly free: Batch[]
+}
+
+/** TiCDC Open Protocol: batches of rows with their types and old values (reference: protocols-json, section A). */
+export function createOpenProtocol(settings: CodecSettings): Protocol {
+  const shared: Shared = { settings, out: new JsonWriter('short'), free: [] }
+  return {
+    compile: (table) => compileTable(table, shared),
+    ddl: (event) => ddlMessage(event, shared.out),
+    watermark: (ts) => watermarkMessage(ts),
+    ddlPartitions: 'all',
+  }
+}
+
+/** A column with its share of the JSON text. */
+interface OpenColumn {
+  /** In the row's values. */
+  readonly position: number
+  /** `,"name":{"t":3,"h":true,"f":11,"v":` */
+  readonly head: Uint8Array
+  readonly write: ValueStyle
+}
+
+/** As {@link ValueKind}, with the texts of open-protocol apart: BLOB and TEXT are base64, BINARY is quoted as in Go. */
+type ValueStyle = Exclude<ValueKind, 'binary'> | 'base64' | 'quoted'
+
+function compileTable(table: TableVersion, shared: Shared): RowEncoder {
+  const { settings, out, free } = shared
+  const columns = openColumns(table, table.columns.keys().toArray())
+  const deleted = settings.deleteOnlyOutputHandleKeyColumns ? openColumns(table, table.handleKey) : columns
+  const hasRowId = !table.info.isCommonHandle
+  const keyEnd = bytesOf(
+    `${table.info.partitions === undefined ? '' : `,"ptn":${table.physicalId}`},"t":${EventType.Row}}`,
+  )
+  const place = placeText(table.schema, table.table)
+  const batches = new Map<number, Batch>()
+  let lastTs = zeroTs
+  let keyStart = bytesOf('')
+
+  const writeValue = (row: RowChange): void => {
+    const { before, after } = row
+    if (after !== undefined) {
+      out.raw(NEW)
+      writeColumns(out, columns, after)
+      if (before !== undefined && settings.openOutputOldValue) writeOld(before, after)
+    } else if (before !== undefined) {
+      if (deleted.length === 0) throw withoutHandleKey(table)
+      out.raw(DELETED)
+      writeColumns(out, deleted, before)
+    }
+    out.raw(END)
+  }
+
+  const writeOld = (before: Values, after: Values): void => {
+    if (!settings.onlyOutputUpdatedColumns) {
+      out.raw(OLD)
+      writeColumns(out, columns, before)
+      return
+    }
+    const changed = columns.filter(({ position: at }) => !sameValue(before[at] ?? null, after[at] ?? null))
+    if (changed.length === 0) return
+    out.raw(OLD)
+    writeColumns(out, changed, before)
+  }
+
+  return {
+    encode(row: RowChange, partition: number, messages: EncodedMessage[]): void {
+      if (row.before === undefined && row.after === undefined) return
+      if (row.commitTs !== lastTs) {
+        lastTs = row.commitTs
+        keyStart = bytesOf(`{"ts":${lastTs}${place}`)
+      }
+      out.raw(keyStart)
+      if (hasRowId && row.key !== undefined) writeRowId(out, row.key)
+      out.raw(keyEnd)
+      const keyLength = out.length
+      writeValue(row)
+      const event = out.peek()
+      const key = event.subarray(0, keyLength)
+      const value = event.subarray(keyLength)
+      out.discard()
+      const length = event.length + MAX_RECORD_OVERHEAD + 2 * LENGTH_BYTES + VERSION_BYTES
+      if (length > settings.maxMessageBytes) throw messageTooLarge(table, length, settings.maxMessageBytes)
+      batchFor(partition, event.length, messages).add(key, value)
+    },
+    flush(messages: EncodedMessage[]): void {
+      for (const [partition, batch] of batches) {
+        messages.push(batch.take(partition))
+        free.push(batch)
+      }
+      batches.clear()
+    },
+  }
+
+  /** The partition's message, or a new one where that is full; batches stay in the order in which they were begun. */
+  function batchFor(partition: number, bytes: number, messages: EncodedMessage[]): Batch {
+    let batch = batches.get(partition)
+    if (batch !== undefined) {
+      const fits = batch.length + bytes + 2 * LENGTH_BYTES <= settings.maxMessageBytes
+      if (fits && batch.rows < settings.maxBatchSize) return batch
+      messages.push(batch.take(partition))
+      batches.delete(partition)
+    } else batch = free.pop() ?? new Batch()
+    batches.set(partition, batch)
+    return batch
+  }
+}
+
+/** In the order of their names' bytes, as Go prints maps. */
+function openColumns(table: TableVersion, positions: readonly number[]): readonly OpenColumn[] {
+  const columns = positions.flatMap((position) => {
+    const column = table.columns[position]
+    return column === undefined ? [] : [{ position, column, name: bytesOf(column.name) }]
+  })
+  return columns
+    .toSorted((a, b) => Buffer.compare(a.name, b.name))
+    .map(({ position, column }) => ({ position, head: columnHead(column), write: styleOf(column) }))
+}
+
+function columnHead({ name, flags, info }: Column): Uint8Array {
+  const handle = (flags & ColumnFlag.HandleKey) === 0 ? '' : '"h":true,'
+  return bytesOf(`,${quoted(name)}:{"t":${info.type.tp},${handle}"f":${flags},"v":`)
+}
+
+function styleOf(column: Column): ValueStyle {
+  switch (column.info.type.tp) {
+    case MysqlType.TinyBlob:
+    case MysqlType.Blob:
+    case MysqlType.MediumBlob:
+    case MysqlType.LongBlob:
+      return 'base64'
+    default: {
+      const kind = valueKind(column)
+      return kind === 'binary' ? 'quoted' : kind
+    }
+  }
+}
+
+function writeColumns(out: JsonWriter, columns: readonly OpenColumn[], values: Values): void {
+  let comma = 1
+  for (const column of columns) {
+    out.raw(column.head, comma)
+    comma = 0
+    const value = values[column.position] ?? null
+    if (value === null) out.raw(NULL)
+    else {
+      writeColumnValue(out, column.write, value)
+      out.byte(BRACE)
+    }
+  }
+}
+
+function writeColumnValue(out: JsonWriter, style: ValueStyle, value: Exclude<Value, null>): void {
+  if (typeof value === 'number') {
+    if (style === 'double') out.jsonDouble(value)
+    else if (style === 'float') out.jsonFloat(value)
+    else out.integer(value)
+    return
+  }
+  if (typeof value === 'bigint') {
+    out.integer(value)
+    return
+  }
+  out.byte(QUOTE)
+  if (typeof value === 'string') out.text(value)
+  else if (value instanceof Float32Array) out.vector(value)
+  else if (style === 'base64') out.base64(value)
+  else if (style === 'quoted') out.text(goQuote(value))
+  else out.utf8(value)
+  out.byte(QUOTE)
+}
+
+/** The integer handle is the end of the key: big-endian with the sign bit flipped. TiCDC leaves out a zero. */
+function writeRowId(out: JsonWriter, key: Uint8Array): void {
+  const view = new DataView(key.buffer, key.byteOffset + key.length - 8, 8)
+  const high = view.getInt32(0) ^ 0x80000000
+  const low = view.getUint32(4)
+  if (high === 0 && low === 0) return
+  out.raw(ROW_ID)
+  const small = high >= -0x200000 && high < 0x200000
+  out.integer(small ? high * 0x1_0000_0000 + low : (BigInt(high) << 32n) | BigInt(low))
+}
+
+/** Names that are empty are left out. */
+const placeText = (schema: string, table: string): string =>
+  (schema === '' ? '' : `,"scm":${quoted(schema)}`) + (table === '' ? '' : `,"tbl":${quoted(table)}`)
+
+const quoted = (name: string): string => jsonString(name, 'short')
+
+function withoutHandleKey(table: TableVersion): CdcError {
+  const text = `not found handle key columns for the delete event of ${table.schema}.${table.table}`
+  return new CdcError('CDC:ErrOpenProtocolCodecInvalidData', text)
+}
+
+function ddlMessage(event: DdlEvent, out: JsonWriter): ControlMessage {
+  const key = `{"ts":${event.commitTs}${placeText(event.schema, event.table)},"t":${EventType.Ddl}}`
+  out.ascii('{"q":"')
+  out.text(event.query)
+  out.ascii(`","t":${event.type}}`)
+  const value = out.take()
+  return single(bytesOf(key), value)
+}
+
+const watermarkMessage = (ts: Ts): ControlMessage =>
+  single(bytesOf(`{"ts":${ts},"t":${EventType.Resolved}}`), new Uint8Array())
+
+function single(key: Uint8Array, value: Uint8Array): ControlMessage {
+  const batch = new Batch()
+  batch.add(key, value)
+  const message = batch.take(0)
+  return { key: message.key, value: message.value }
+}
