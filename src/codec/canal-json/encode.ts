@@ -23,6 +23,7 @@ const END_DATA = bytesOf('}]')
 
 /**
  * One JSON document per row, without a key; of Alibaba Canal's FlatMessage shape (reference: protocols-json, section B).
+ * The terminator of a storage file is the sink's.
  * `now`: build time in ms since 1970, which every message carries.
  */
 export function createCanalJson(settings: CodecSettings, now: () => number): Protocol {
@@ -97,7 +98,6 @@ function compileTable(
   const insertHead = head(table, 'INSERT')
   const updateHead = head(table, 'UPDATE')
   const deleteHead = head(table, 'DELETE')
-  const terminator = bytesOf(settings.terminator)
   const maxBytes = settings.maxMessageBytes - MAX_RECORD_OVERHEAD
 
   return {
@@ -128,7 +128,6 @@ function compileTable(
         out.discard()
         throw messageTooLarge(table, length + MAX_RECORD_OVERHEAD, settings.maxMessageBytes)
       }
-      if (terminator.length > 0) out.raw(terminator)
       messages.push({ partition, key: null, value: out.take(), rows: 1 })
     },
     flush() {},
