@@ -36,6 +36,7 @@ export function compileMounter(table: TableVersion, options: MounterOptions): Mo
   return (raw) => ({
     startTs: raw.startTs,
     commitTs: raw.commitTs,
+    key: raw.key,
     before: mountSide(raw, raw.oldValue, 'old value'),
     after: mountSide(raw, raw.value, 'value'),
   })
