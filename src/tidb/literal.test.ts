@@ -1,0 +1,98 @@
+// What a column stores for a literal, and what is wrong with it; as MySQL 8 and TiDB do.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { fieldType } from '../../test/support/field-type.ts'
+import { convertLiteral, type Literal } from './literal.ts'
+import { openTimeZone } from './time-zone.ts'
+
+const shanghai = openTimeZone('Asia/Shanghai')
+const bytes = (...items: number[]): Uint8Array => Uint8Array.from(items)
+const text = (value: string): Uint8Array => new TextEncoder().encode(value)
+
+const cases: readonly (readonly [type: string, literal: Literal, value: unknown, fault?: string])[] = [
+  ['tinyint', '127', 127],
+  ['tinyint', 128n, 127, 'outOfRange'],
+  ['tinyint unsigned', -1, 0, 'outOfRange'],
+  ['int', '1.5', 2],
+  ['int', '-1.5', -2],
+  ['int', '12abc', 12, 'truncated'],
+  ['int', 'abc', 0, 'truncated'],
+  ['int', '1e3', 1000],
+  ['int', bytes(1, 0), 256],
+  ['bigint', '9223372036854775807', 9_223_372_036_854_775_807n],
+  ['bigint unsigned', '18446744073709551615', 18_446_744_073_709_551_615n],
+  ['bigint unsigned', '18446744073709551616', 18_446_744_073_709_551_615n, 'outOfRange'],
+  ['bigint', 5n, 5],
+  ['bigint', null, null],
+  ['decimal(5,2)', '1.005', '1.01'],
+  ['decimal(5,2)', '-0.001', '0.00'],
+  ['decimal(5,2)', '1e2', '100.00'],
+  ['decimal(5,2)', 1000n, '999.99', 'outOfRange'],
+  ['decimal(5,2)', '-1000', '-999.99', 'outOfRange'],
+  ['decimal(20,0)', '12345678901234567890.5', '12345678901234567891'],
+  ['decimal(10,2)', '3.14xyz', '3.14', 'truncated'],
+  ['double', '1e-7', 1e-7],
+  ['double', '1.5', 1.5],
+  ['float', '3.14', Math.fround(3.14)],
+  ['double', '1e400', Number.MAX_VALUE, 'outOfRange'],
+  ['varchar(3)', 'äöü', text('äöü')],
+  ['varchar(3)', 'abcd', text('abc'), 'dataTooLong'],
+  ['varchar(3)', 'abc  ', text('abc')],
+  ['varchar(3)', '😀😀😀', text('😀😀😀')],
+  ['char(4)', 'ab  ', text('ab')],
+  ['varchar(4)', 'ab  ', text('ab  ')],
+  ['varchar(10)', 12, text('12')],
+  ['binary(4)', bytes(1, 2), bytes(1, 2, 0, 0)],
+  ['varbinary(2)', bytes(1, 2, 3), bytes(1, 2), 'dataTooLong'],
+  ['date', '2024-02-29', '2024-02-29'],
+  ['date', '2023-02-29', '0000-00-00', 'wrongValue'],
+  ['date', '2024-2-9', '2024-02-09'],
+  ['date', '20240209', '2024-02-09'],
+  ['date', 240_209, '2024-02-09'],
+  ['date', '70-01-01', '1970-01-01'],
+  ['date', '2024-01-02 03:04:05', '2024-01-02'],
+  ['date', '2024-00-10', '2024-00-10', 'zeroInDate'],
+  ['date', '0000-00-00', '0000-00-00', 'zeroInDate'],
+  ['date', 'yesterday', '0000-00-00', 'wrongValue'],
+  ['datetime', '2024-01-02 03:04:05.5', '2024-01-02 03:04:06'],
+  ['datetime(3)', '2024-12-31T23:59:59.9999', '2025-01-01 00:00:00.000'],
+  ['datetime(6)', '20240102030405.123', '2024-01-02 03:04:05.123000'],
+  ['datetime', '2024-01-02', '2024-01-02 00:00:00'],
+  ['datetime', '2024-01-02 24:00:00', '0000-00-00 00:00:00', 'wrongValue'],
+  ['timestamp', '1970-01-01 08:00:01', '1970-01-01 08:00:01'],
+  ['timestamp', '1970-01-01 08:00:00', '0000-00-00 00:00:00', 'wrongValue'],
+  ['timestamp', '2038-01-19 11:14:08', '0000-00-00 00:00:00', 'wrongValue'],
+  ['time', '10:11:12', '10:11:12'],
+  ['time(2)', '-1 10:11:12.999', '-34:11:13.00'],
+  ['time', '839:00:00', '838:59:59', 'outOfRange'],
+  ['time', '101112', '10:11:12'],
+  ['time', 12, '00:00:12'],
+  ['time', '10:70', '00:00:00', 'wrongValue'],
+  ['year', '2024', 2024],
+  ['year', '0', 2000],
+  ['year', 0, 0],
+  ['year', 70, 1970],
+  ['year', 3000, 0, 'outOfRange'],
+  ['enum(a,b)', 'b', 2],
+  ['enum(a,b)', 'B', 0, 'truncated'],
+  ['enum(a,b) collate utf8mb4_general_ci', 'B', 2],
+  ['enum(a,b)', 2, 2],
+  ['enum(a,b)', 'c', 0, 'truncated'],
+  ['set(a,b,c)', 'a,c', 5],
+  ['set(a,b,c)', '', 0],
+  ['set(a,b,c)', 7, 7],
+  ['set(a,b,c)', 'a,x', 1, 'truncated'],
+  ['bit(4)', 5, 5],
+  ['bit(4)', bytes(15), 15],
+  ['bit(4)', 16, 15, 'dataTooLong'],
+  ['json', '{"b":1,"a":[true,null]}', '{"a": [true, null], "b": 1}'],
+  ['json', '{', 'null', 'invalidJson'],
+  ['vector', '[1, 2.5]', Float32Array.of(1, 2.5)],
+]
+
+for (const [type, literal, value, fault] of cases)
+  test(`${type} stores ${String(literal)} as ${String(value)}${fault === undefined ? '' : ` (${fault})`}`, () =>
+    assert.deepEqual(
+      convertLiteral(fieldType(type), literal, shanghai),
+      fault === undefined ? { value } : { value, fault },
+    ))
