@@ -6,6 +6,7 @@ import type { Log } from '../base/log.ts'
 import type { Protocol } from '../codec/protocol.ts'
 import type { Dispatcher } from '../dispatcher/dispatcher.ts'
 import type { ChangefeedId } from '../event/changefeed.ts'
+import type { ProducerMemory } from './kafka/producer.ts'
 
 /** What a sink needs beside its settings. */
 export interface SinkContext {
@@ -22,4 +23,14 @@ export interface SinkContext {
   readonly dispatcher: Dispatcher
   /** undefined where the sink encodes nothing. */
   readonly protocol: Protocol | undefined
+  /**
+   * Where a sink keeps what the one built after it must know (Kafka: its producer id). Give the same object to every sink
+   * of a changefeed in this thread; without it a rebuilt sink starts as a stranger.
+   */
+  readonly memory?: SinkMemory
+}
+
+export interface SinkMemory {
+  rows?: ProducerMemory
+  control?: ProducerMemory
 }

@@ -22,7 +22,7 @@ interface Parts extends AsyncDisposable {
 
 /** Rows. Errors: `CDC:ErrKafkaAsyncSendMessage`, those of the topics, `CDC:ErrCaptureSuicide`. */
 export function openKafkaRowSink(settings: KafkaSettings, context: SinkContext): RowSink {
-  const parts = openParts(settings, context, 'CDC:ErrKafkaAsyncSendMessage')
+  const parts = openParts(settings, context, 'rows')
   const { topics, producer, metrics } = parts
   return {
     async write(batch, signal) {
@@ -41,7 +41,7 @@ export function openKafkaRowSink(settings: KafkaSettings, context: SinkContext):
 /** DDLs and watermarks. Errors as for rows, with `CDC:ErrKafkaSendMessage`. */
 export function openKafkaControlSink(settings: KafkaSettings, context: SinkContext): ControlSink {
   const { protocol, dispatcher, clock } = context
-  const parts = openParts(settings, context, 'CDC:ErrKafkaSendMessage')
+  const parts = openParts(settings, context, 'control')
   const { topics, producer, metrics } = parts
 
   async function send(topic: string, message: ControlMessage, to: 'first' | 'all', signal: AbortSignal): Promise<void> {
@@ -97,11 +97,19 @@ async function failing(parts: Parts, signal: AbortSignal, send: Promise<unknown>
   }
 }
 
-function openParts(settings: KafkaSettings, context: SinkContext, errorCode: ErrorCode): Parts {
+const SEND_ERRORS = {
+  rows: 'CDC:ErrKafkaAsyncSendMessage',
+  control: 'CDC:ErrKafkaSendMessage',
+} as const satisfies Record<string, ErrorCode>
+
+function openParts(settings: KafkaSettings, context: SinkContext, side: 'rows' | 'control'): Parts {
   const { fence, failPoints, clock } = context
+  const errorCode = SEND_ERRORS[side]
+  const memory = (context.memory ?? {})[side] ?? { identity: undefined }
+  if (context.memory !== undefined) context.memory[side] = memory
   const log = context.log.with({ sink: 'kafka' })
   const cluster = new Cluster(settings, kafkaClientId(settings, context))
-  const producer = new Producer({ settings, cluster, fence, failPoints, log, clock, errorCode })
+  const producer = new Producer({ settings, cluster, fence, failPoints, log, clock, errorCode, memory })
   return {
     topics: new Topics(cluster, settings, log, clock),
     producer,

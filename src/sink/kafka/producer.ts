@@ -30,6 +30,13 @@ export interface ProducerOptions {
   readonly clock: Clock
   /** Names a message that could not be sent: rows and control messages differ. */
   readonly errorCode: CdcErrorCode
+  /** Who the producer before this one was, if any; this one says there who it is. */
+  readonly memory: ProducerMemory
+}
+
+/** The last producer id of one side of a sink and the greatest epoch used with it; survives the sink. */
+export interface ProducerMemory {
+  identity: ProducerIdentity | undefined
 }
 
 /** A partition that cannot take anything for this long fails the producer. */
@@ -91,6 +98,7 @@ export class Producer implements AsyncDisposable {
   fail(error: Error): void {
     if (this.#failure !== undefined) return
     this.#failure = error
+    this.#life.abort()
     for (const delivery of this.#deliveries) delivery.reject(error)
     this.#deliveries.clear()
     this.#ready.clear()
@@ -101,7 +109,6 @@ export class Producer implements AsyncDisposable {
     this.fail(new CdcError('CDC:ErrKafkaProducerClosed', 'the kafka producer is closed'))
     const answers = Promise.allSettled(this.#work).then(() => {})
     await abortable(answers, AbortSignal.timeout(CLOSE_WAIT_MS)).catch(() => {})
-    this.#life.abort()
   }
 
   #lanesOf(topic: Topic): Lane[] {
@@ -147,15 +154,16 @@ export class Producer implements AsyncDisposable {
     kept.finally(() => this.#work.delete(kept)).catch(() => {})
   }
 
+  /** A rebuilt sink goes on as the next epoch of the one before, which fences what that one left on its way. */
   async #identify(): Promise<void> {
     this.#identifying = true
-    const { cluster, clock, log } = this.#options
+    const { clock, log, memory } = this.#options
+    const former = memory.identity
+    if (former !== undefined && former.epoch < MAX_EPOCH)
+      this.#identity = { producerId: former.producerId, epoch: former.epoch + 1 }
     const since = clock.monotonic()
     for (let attempt = 1; this.#identity === undefined; attempt++) {
-      const answer = await cluster.any(initProducerRequest(), this.#life.signal).catch((error: unknown) => {
-        if (this.#life.signal.aborted || clock.monotonic() - since > DELIVERY_TIMEOUT_MS) throw error
-        return undefined
-      })
+      const answer = await this.#askIdentity(since)
       if (answer?.errorCode === ErrorCode.None) this.#identity = answer
       else if (answer !== undefined && REFUSALS.has(answer.errorCode)) {
         log.warn(NOT_IDEMPOTENT, { reason: new BrokerError(answer.errorCode).message })
@@ -163,7 +171,18 @@ export class Producer implements AsyncDisposable {
       } else if (answer !== undefined && !isTransient(answer.errorCode)) throw new BrokerError(answer.errorCode)
       else await clock.sleep(backoffMs(attempt, BACKOFF_BASE_MS, BACKOFF_CAP_MS), this.#life.signal)
     }
+    if (this.#identity !== 'none') memory.identity = this.#identity
     this.#wake()
+  }
+
+  /** undefined = no broker answered, try again. */
+  async #askIdentity(sinceMs: number) {
+    try {
+      return await this.#options.cluster.any(initProducerRequest(), this.#life.signal)
+    } catch (error) {
+      if (this.#failure !== undefined || this.#options.clock.monotonic() - sinceMs > DELIVERY_TIMEOUT_MS) throw error
+      return undefined
+    }
   }
 
   /** Sends what waits in `lanes`, all led by one broker, and deals with its answer. */
@@ -245,10 +264,17 @@ export class Producer implements AsyncDisposable {
       reason: new BrokerError(code).message,
     })
     if (refused) this.#identity = 'none'
+    else this.#remember(epoch + 1)
     lane.epochsAfter++
     lane.sequence = 0
     batch.stale = true
     return true
+  }
+
+  #remember(epoch: number): void {
+    const { memory } = this.#options
+    if (memory.identity !== undefined && memory.identity.epoch < epoch)
+      memory.identity = { producerId: memory.identity.producerId, epoch }
   }
 
   #acknowledge(lane: Lane): void {

@@ -1,0 +1,152 @@
+// The produce loop against a broker that fails on purpose; the real one is in test/real/kafka-sink.test.ts.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { type Fault, type FakeKafka, type FakeKafkaOptions, startFakeKafka } from '../../../test/support/fake-kafka.ts'
+import { kafkaSettings } from '../../../test/support/kafka-settings.ts'
+import { sinkContext } from '../../../test/support/sink-context.ts'
+import { testTable } from '../../../test/support/table-version.ts'
+import type { Clock } from '../../base/clock.ts'
+import { systemClock } from '../../base/clock.ts'
+import type { KafkaSettings } from '../../config/sink-settings.ts'
+import type { EncodedBatch } from '../../event/encoded.ts'
+import { Ts } from '../../tidb/ts.ts'
+import type { SinkContext } from '../sink-context.ts'
+import { openKafkaRowSink } from './kafka-sink.ts'
+
+const signal = new AbortController().signal
+const table = testTable({ columns: { id: 'int primary key' } })
+
+const batchOf = (values: readonly string[], partitions = 1): EncodedBatch => ({
+  table,
+  topic: 't',
+  messages: values.map((value, i) => ({ partition: i % partitions, key: null, value: Buffer.from(value), rows: 1 })),
+  bytes: 1,
+  end: { commitTs: Ts(1n), startTs: Ts(1n), complete: true },
+})
+
+/** Real time, but pauses take no time: back-off is not what is tested. */
+const impatient: Clock = {
+  ...systemClock,
+  sleep: (_ms, abort) =>
+    new Promise((resolve, reject) => setImmediate(() => (abort.aborted ? reject(abort.reason) : resolve()))),
+}
+
+interface Sent {
+  readonly broker: FakeKafka
+  readonly log: readonly (readonly string[])[]
+}
+
+/** Writes `count` batches of one message, one after the other handed over at once, to one partition. */
+async function send(
+  options: FakeKafkaOptions,
+  count: number,
+  settings: Partial<KafkaSettings> = {},
+  context: Partial<SinkContext> = {},
+): Promise<Sent> {
+  await using broker = await startFakeKafka(options)
+  const sink = openKafkaRowSink(
+    kafkaSettings(broker.bootstrap, { topic: 't', ...settings }),
+    sinkContext({ clock: impatient, ...context }),
+  )
+  await using _ = sink
+  for (let i = 0; i < count; i++) await sink.write(batchOf([String(i)]), signal)
+  return { broker, log: broker.log }
+}
+
+const faults = (script: Readonly<Record<number, Fault>>) => ({
+  faultOf: (request: number) => script[request] ?? 'none',
+})
+const ordered = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i))
+
+test('a send without an answer is repeated with the same mark, and stands in the log once', async () => {
+  const { broker } = await send(faults({ 1: 'unanswered', 3: 'lost' }), 4)
+  assert.deepEqual(broker.log, [ordered(4)])
+  assert.deepEqual(broker.marks, [['7 0 0', '7 0 1', '7 0 2', '7 0 3']])
+  assert.equal(broker.produceRequests, 6)
+})
+
+test('errors that pass are retried', async () => {
+  for (const errorCode of [3, 5, 6, 7, 19, 20, 56]) {
+    const { broker } = await send(faults({ 1: { errorCode }, 2: { errorCode } }), 3)
+    assert.deepEqual(broker.log, [ordered(3)], `error ${errorCode}`)
+  }
+})
+
+test('a broker that forgot the producer is met with the next epoch, from sequence 0', async () => {
+  const { broker } = await send(faults({ 2: 'forget' }), 4)
+  assert.deepEqual(broker.log, [ordered(4)])
+  assert.deepEqual(broker.marks, [['7 0 0', '7 0 1', '7 1 0', '7 1 1']])
+})
+
+test('a broker that refuses producer ids gets messages without', async () => {
+  const { broker } = await send({ initProducerError: 31 }, 2)
+  assert.deepEqual(broker.marks, [['-1 -1 -1', '-1 -1 -1']])
+})
+
+test('a refusal when producing makes the producer go on without an id', async () => {
+  const { broker } = await send(faults({ 1: { errorCode: 31 } }), 3)
+  assert.deepEqual(broker.log, [ordered(3)])
+  assert.deepEqual(broker.marks, [['7 0 0', '-1 -1 -1', '-1 -1 -1']])
+})
+
+test('without a producer id a partition waits before it repeats what may have been applied', async () => {
+  const pauses: number[] = []
+  const clock: Clock = { ...impatient, sleep: (ms, abort) => (pauses.push(ms), impatient.sleep(ms, abort)) }
+  const settings = { requiredAcks: 1, writeTimeoutMs: 4321 } as const
+  await send(faults({ 1: 'unanswered' }), 2, settings, { clock })
+  assert.deepEqual(pauses, [4321])
+})
+
+test('an error that does not pass fails the sink, and everything after it', async () => {
+  await using broker = await startFakeKafka(faults({ 1: { errorCode: 29 } }))
+  await using sink = openKafkaRowSink(kafkaSettings(broker.bootstrap, { topic: 't' }), sinkContext())
+  await sink.write(batchOf(['0']), signal)
+  const expected = { code: 'CDC:ErrKafkaAsyncSendMessage', message: /topic t, partition 0/ }
+  await assert.rejects(sink.write(batchOf(['1']), signal), expected)
+  await assert.rejects(sink.write(batchOf(['2']), signal), expected)
+  assert.deepEqual(broker.log, [['0']])
+})
+
+test('a partition that takes nothing for two minutes fails the sink', async () => {
+  let now = 0
+  const clock: Clock = { ...impatient, monotonic: () => (now += 1000) }
+  const always: FakeKafkaOptions = { faultOf: () => ({ errorCode: 19 }) }
+  await assert.rejects(send(always, 1, {}, { clock }), { code: 'CDC:ErrKafkaAsyncSendMessage' })
+  assert.ok(now > 120_000 && now < 500_000)
+})
+
+test('a rebuilt sink goes on as the next epoch of the same producer', async () => {
+  await using broker = await startFakeKafka()
+  const context = sinkContext({ memory: {} })
+  const settings = kafkaSettings(broker.bootstrap, { topic: 't' })
+  for (const value of ['first', 'second']) {
+    await using sink = openKafkaRowSink(settings, context)
+    await sink.write(batchOf([value]), signal)
+  }
+  assert.deepEqual(broker.marks, [['7 0 0', '7 1 0']])
+})
+
+test('whatever fails, every partition holds all messages in order, once', async () => {
+  const fault = fc.constantFrom<Fault>('none', 'none', 'lost', 'unanswered', { errorCode: 6 }, { errorCode: 7 })
+  await fc.assert(
+    fc.asyncProperty(fc.array(fault, { maxLength: 12 }), fc.integer({ min: 1, max: 4 }), async (script, partitions) => {
+      await using broker = await startFakeKafka({ partitions, faultOf: (request) => script[request] ?? 'none' })
+      const settings = kafkaSettings(broker.bootstrap, { topic: 't' })
+      await using sink = openKafkaRowSink(settings, sinkContext({ clock: impatient }))
+      const writes: Promise<void>[] = []
+      for (let i = 0; i < 20; i++) {
+        const values = Array.from({ length: partitions }, (_, partition) => `${partition}/${i}`)
+        writes.push(sink.write(batchOf(values, partitions), signal))
+        if (i % 3 === 0) await writes.at(-1)
+      }
+      await Promise.all(writes)
+      for (const [partition, values] of broker.log.entries())
+        assert.deepEqual(
+          values,
+          Array.from({ length: 20 }, (_, i) => `${partition}/${i}`),
+        )
+    }),
+    { numRuns: 40 },
+  )
+})

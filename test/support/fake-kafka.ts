@@ -1,0 +1,147 @@
+/** A broker in this process that answers the sink's requests and fails as it is told to; it checks producer ids as Kafka does. */
+import { once } from 'node:events'
+import { createServer, type Socket } from 'node:net'
+import { Reader, readRecordsBatch, Writer } from '@platformatic/kafka'
+
+/** What happens to a produce request. */
+export type Fault =
+  | 'none'
+  /** The connection breaks before anything is appended. */
+  | 'lost'
+  /** It is appended, and the connection breaks. */
+  | 'unanswered'
+  /** The broker answers for each partition with this error code, and appends nothing. */
+  | { readonly errorCode: number }
+  /** The broker forgets all producers first. */
+  | 'forget'
+
+export interface FakeKafka extends AsyncDisposable {
+  readonly bootstrap: string
+  /** Values appended, by partition. */
+  readonly log: readonly string[][]
+  /** Producer id, epoch and sequence of each batch appended, by partition. */
+  readonly marks: readonly string[][]
+  readonly produceRequests: number
+}
+
+export interface FakeKafkaOptions {
+  readonly partitions?: number
+  /** Fault of the n-th produce request, from 0. */
+  readonly faultOf?: (request: number) => Fault
+  /** Answer to a request for a producer id. */
+  readonly initProducerError?: number
+}
+
+const OUT_OF_ORDER = 45
+const INVALID_EPOCH = 47
+
+export async function startFakeKafka(options: FakeKafkaOptions = {}): Promise<FakeKafka> {
+  const { partitions = 1, faultOf = () => 'none', initProducerError = 0 } = options
+  const log: string[][] = Array.from({ length: partitions }, () => [])
+  const marks: string[][] = Array.from({ length: partitions }, () => [])
+  /** Partition → the producer's epoch and next sequence; one producer is enough here. */
+  const producers = new Map<number, { producerId: bigint; epoch: number; next: number; last: number }>()
+  const sockets = new Set<Socket>()
+  let produced = 0
+  let port = 0
+
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.on('close', () => sockets.delete(socket))
+    let pending = Buffer.alloc(0)
+    socket.on('data', (chunk: Buffer) => {
+      pending = Buffer.concat([pending, chunk])
+      while (pending.length >= 4 && pending.length >= 4 + pending.readInt32BE(0)) {
+        const size = pending.readInt32BE(0)
+        const answer = handle(Reader.from(pending.subarray(4, 4 + size)))
+        pending = pending.subarray(4 + size)
+        if (answer === 'close') return void socket.destroy()
+        socket.write(answer)
+      }
+    })
+  })
+
+  function handle(request: Reader): Buffer | 'close' {
+    const apiKey = request.readInt16()
+    request.readInt16()
+    const body = Writer.create().appendInt32(request.readInt32())
+    request.readNullableString(false)
+    if (apiKey === 3) metadata(body)
+    else if (apiKey === 22) body.appendInt32(0).appendInt16(initProducerError).appendInt64(7n).appendInt16(0)
+    else if (apiKey === 32) describe(request, body)
+    else if (apiKey === 0 && !produce(request, body)) return 'close'
+    return body.prependLength().buffer
+  }
+
+  function metadata(body: Writer): void {
+    body.appendInt32(0).appendInt32(1).appendInt32(1).appendString('127.0.0.1', false).appendInt32(port)
+    body.appendString(null, false).appendString(null, false).appendInt32(1)
+    body.appendInt32(1).appendInt16(0).appendString('t', false).appendBoolean(false).appendInt32(partitions)
+    for (let index = 0; index < partitions; index++)
+      body.appendInt16(0).appendInt32(index).appendInt32(1).appendInt32(0).appendInt32(0)
+  }
+
+  function describe(request: Reader, body: Writer): void {
+    request.readInt32()
+    const type = request.readInt8()
+    body.appendInt32(0).appendInt32(1).appendInt16(0).appendString(null, false).appendInt8(type)
+    body.appendString(request.readString(false), false).appendInt32(0)
+  }
+
+  function produce(request: Reader, body: Writer): boolean {
+    const fault = faultOf(produced++)
+    if (fault === 'lost') return false
+    if (fault === 'forget') producers.clear()
+    request.readNullableString(false)
+    request.readInt16()
+    request.readInt32()
+    body.appendInt32(request.readInt32()).appendString(request.readString(false), false)
+    const count = request.readInt32()
+    body.appendInt32(count)
+    for (let i = 0; i < count; i++) {
+      const partition = request.readInt32()
+      const batch = readRecordsBatch(Reader.from(request.readBytes(false)))
+      const errorCode = typeof fault === 'object' ? fault.errorCode : append(partition, batch)
+      body.appendInt32(partition).appendInt16(errorCode).appendInt64(0n).appendInt64(-1n).appendInt64(0n)
+    }
+    body.appendInt32(0)
+    return fault !== 'unanswered'
+  }
+
+  /** The error code; a batch that is already there is answered as if it were new. */
+  function append(partition: number, batch: ReturnType<typeof readRecordsBatch>): number {
+    const { producerId, producerEpoch: epoch, firstSequence: sequence, records } = batch
+    if (producerId >= 0n) {
+      const known = producers.get(partition)
+      if (known !== undefined && known.producerId === producerId) {
+        if (epoch < known.epoch) return INVALID_EPOCH
+        if (epoch === known.epoch && sequence === known.last) return 0
+        if (epoch === known.epoch ? sequence !== known.next : sequence !== 0) return OUT_OF_ORDER
+      } else if (sequence !== 0) return OUT_OF_ORDER
+      producers.set(partition, { producerId, epoch, next: sequence + records.length, last: sequence })
+    }
+    log[partition]?.push(...records.map(({ value }) => String(value)))
+    marks[partition]?.push(`${producerId} ${epoch} ${sequence}`)
+    return 0
+  }
+
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  if (address !== null && typeof address === 'object') port = address.port
+
+  return {
+    bootstrap: `127.0.0.1:${port}`,
+    log,
+    marks,
+    get produceRequests() {
+      return produced
+    },
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
