@@ -1,0 +1,18 @@
+import { ResolvedTs } from '../../proto/cdcpb.ts'
+
+/**
+ * Messages for the resolved timestamps of one request: regions by their timestamp, the 8 slowest share one message with
+ * the least of theirs, the next 32 another, then 128 and so on.
+ */
+export function groupResolved(requestId: bigint, regions: ReadonlyMap<bigint, bigint>): readonly ResolvedTs[] {
+  const sorted = [...regions].toSorted(([, a], [, b]) => (a < b ? -1 : a > b ? 1 : 0))
+  const groups: ResolvedTs[] = []
+  let size = 8
+  for (let from = 0; from < sorted.length;) {
+    const group = sorted.slice(from, from + size)
+    groups.push(ResolvedTs.create({ requestId, ts: group[0]?.[1] ?? 0n, regions: group.map(([id]) => id) }))
+    from += size
+    size *= 4
+  }
+  return groups
+}
