@@ -157,6 +157,8 @@ export function readCell(format: CellFormat, bytes: Uint8Array, start: number, e
     case Kind.Year:
     case Kind.Duration:
       return readSignedCell(format, bytes, start, end)
+    case Kind.None:
+      throw new RangeError('values of this column type cannot be read')
     default:
       return readUnsignedCell(format, bytes, start, end)
   }

@@ -155,6 +155,8 @@ export interface DdlJobFields {
   readonly state: number
   readonly schemaState: number
   readonly startTs: bigint
+  /** `startTs` when absent. */
+  readonly realStartTs?: bigint
   readonly query: string
   readonly rawArgs?: JsonValue
   readonly version?: 1 | 2
@@ -191,7 +193,7 @@ export function stringifyDdlJob(job: DdlJobFields): string {
     raw_args: job.rawArgs ?? null,
     schema_state: job.schemaState,
     snapshot_ver: 0,
-    real_start_ts: job.startTs,
+    real_start_ts: job.realStartTs ?? job.startTs,
     start_ts: job.startTs,
     dependency_id: 0,
     query: job.query,
@@ -215,6 +217,7 @@ export function stringifyDdlJob(job: DdlJobFields): string {
     cdc_write_source: 0,
     local_mode: false,
     sql_mode: job.sqlMode ?? DEFAULT_SQL_MODE,
+    last_schema_version: 0,
   }
   return stringifyJson(json, { html: true })
 }

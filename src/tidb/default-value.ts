@@ -18,7 +18,8 @@ export function absentValue(column: ColumnInfo, zone: TimeZone): Value {
 }
 
 function originValue(column: ColumnInfo, origin: string | number | bigint | boolean, zone: TimeZone): Value {
-  const literal = typeof origin === 'boolean' ? Number(origin) : origin
+  const isYear = column.type.tp === MysqlType.Year
+  const literal = typeof origin === 'boolean' || isYear ? Number(origin) : origin
   const { value } = convertLiteral(column.type, literal)
   if (kindOf(column.type) !== Kind.Timestamp || typeof value !== 'string') return value
   const packed = packTime(value)

@@ -137,8 +137,8 @@ const plainNumber = (literal: Exclude<Literal, null>, digits: string): string =>
 
 function toDecimal(type: FieldType, literal: Exclude<Literal, null>): Converted {
   const { digits, whole } = digitsOf(literal)
-  const scale = Math.max(0, type.decimal)
-  const precision = type.flen > 0 ? type.flen : 10
+  const scale = type.decimal >= 0 ? type.decimal : (digits.split('.')[1]?.length ?? 0)
+  const precision = type.flen > 0 ? type.flen : 65
   const rounded = roundDecimal(digits, scale)
   if (rounded.startsWith('-') && (type.flag & 32) !== 0) return { value: roundDecimal('0', scale), fault: 'outOfRange' }
   if (wholeDigitsOf(rounded) > precision - scale) {

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { columnInfo, tableInfo } from '../../test/support/field-type.ts'
-import { parseDdlJob } from './ddl-job.ts'
+import { parseDdlJob, stringifyDdlJob } from './ddl-job.ts'
 import { parseJson, objectOf } from './json-big.ts'
 import { intHandle, recordKey } from './key.ts'
 import { columnChecksum, rawRowChecksum, readRowChecksum } from './row-checksum.ts'
@@ -136,6 +136,24 @@ for (const row of rows.filter(({ id }) => id.startsWith('ddl-job')))
       )
     counts.jobs++
   })
+
+test('a DDL job is written byte by byte as TiDB writes it', () => {
+  const row = rows.find(({ id }) => id === 'ddl-job-create-table')
+  assert.ok(row)
+  const text = Buffer.from(row.value, 'hex').toString('latin1')
+  const [json = ''] = /\{"id":119,.*\}/s.exec(Buffer.from(text, 'latin1').toString('utf8')) ?? []
+  const body = json.slice(0, json.lastIndexOf('}') + 1)
+  const stored = objectOf(parseJson(body))
+  const job = parseDdlJob(new TextEncoder().encode(body))
+  assert.equal(
+    stringifyDdlJob({
+      ...job,
+      schemaVersion: job.result?.schemaVersion ?? 0n,
+      table: objectOf(objectOf(stored['binlog'])['TableInfo']),
+    }),
+    body,
+  )
+})
 
 /** Infos of old or hand-made shape, which lack keys that TiDB writes today. */
 const PARTIAL = ['pk-origin-default', 'binary-origin-default', 'range-partition']

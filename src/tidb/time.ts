@@ -42,17 +42,21 @@ export function formatTimestamp(high: number, low: number, fsp: number, zone: Ti
   const yearMonth = ymd >>> 5
   const hms = ((high & 0x1ff) << 8) | (low >>> 24)
   const days = daysOf(Math.floor(yearMonth / 13), yearMonth % 13, ymd & 31)
-  const utc = days * 86_400 + (hms >>> 12) * 3600 + ((hms >>> 6) & 63) * 60 + (hms & 63)
-  return `${formatSeconds(utc + zone.offsetAt(utc))}${fractionText(low & 0xff_ffff, fsp)}`
+  const utc = (hms >>> 12) * 3600 + ((hms >>> 6) & 63) * 60 + (hms & 63)
+  const local = utc + zone.offsetAt(days * 86_400 + utc)
+  const fraction = fractionText(low & 0xff_ffff, fsp)
+  if (local < 0 || local >= 86_400) return formatSeconds(days * 86_400 + local) + fraction
+  return `${formatDate(high)} ${clockOfSeconds(local)}${fraction}`
 }
 
 /** `YYYY-MM-DD hh:mm:ss` of seconds since 1970 without zone. */
 export function formatSeconds(seconds: number): string {
   const days = Math.floor(seconds / 86_400)
-  const rest = seconds - days * 86_400
-  const hour = Math.floor(rest / 3600)
-  return `${dateOfDays(days)} ${clockText(hour, Math.floor(rest / 60) % 60, rest % 60)}`
+  return `${dateOfDays(days)} ${clockOfSeconds(seconds - days * 86_400)}`
 }
+
+const clockOfSeconds = (seconds: number): string =>
+  clockText(Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60)
 
 const dateText = (year: number, month: number, day: number): string => `${yearText(year)}-${pair(month)}-${pair(day)}`
 const yearText = (year: number): string => pair(Math.floor(year / 100)) + pair(year % 100)
@@ -130,8 +134,7 @@ export function formatDuration(high: number, low: number, fsp: number): string {
   const nanoseconds = high * LOW + low
   const microseconds = Math.floor(Math.abs(nanoseconds) / 1000)
   const seconds = Math.floor(microseconds / 1e6)
-  const clock = clockText(Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60)
-  return `${nanoseconds < 0 ? '-' : ''}${clock}${fractionText(microseconds % 1e6, fsp)}`
+  return `${nanoseconds < 0 ? '-' : ''}${clockOfSeconds(seconds)}${fractionText(microseconds % 1e6, fsp)}`
 }
 
 /** Nanoseconds of the text that {@link formatDuration} prints. */
