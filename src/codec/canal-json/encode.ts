@@ -41,21 +41,21 @@ export function createCanalJson(settings: CodecSettings, now: () => number): Pro
 interface TransactionText {
   update(commitTs: Ts): void
   /** From the value of `es` to the comma after `sql`. */
-  readonly times: Uint8Array
+  readonly times: string
   /** From the end of `data` to the end of the document. */
-  readonly tail: Uint8Array
+  readonly tail: string
 }
 
 function createTransactionText(extension: boolean, now: () => number): TransactionText {
   let last = zeroTs
-  let times = bytesOf('')
-  let tail = bytesOf('}')
+  let times = ''
+  let tail = '}'
   return {
     update(commitTs) {
       if (commitTs === last) return
       last = commitTs
-      times = bytesOf(`${physicalMs(commitTs)},"ts":${now()},"sql":"",`)
-      if (extension) tail = bytesOf(`,"_tidb":{"commitTs":${commitTs}}}`)
+      times = `${physicalMs(commitTs)},"ts":${now()},"sql":"",`
+      if (extension) tail = `,"_tidb":{"commitTs":${commitTs}}}`
     },
     get times() {
       return times
@@ -122,7 +122,7 @@ function compileTable(
         writeColumns(out, columns, after)
       }
       out.raw(END_DATA)
-      out.raw(transaction.tail)
+      out.ascii(transaction.tail)
       if (out.length > maxBytes) {
         const { length } = out
         out.discard()
@@ -135,7 +135,7 @@ function compileTable(
 
   function begin(start: Uint8Array, part: TypesPart, values: Values): void {
     out.raw(start)
-    out.raw(transaction.times)
+    out.ascii(transaction.times)
     for (const { text, position, codeOf } of part.pieces) {
       out.raw(text)
       out.ascii(codeOf(values[position] ?? null))

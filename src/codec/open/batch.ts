@@ -23,32 +23,38 @@ class Part {
     if (this.#bytes.length > KEEP_BYTES) this.#bytes = new Uint8Array(1024)
   }
 
-  append(bytes: Uint8Array): void {
-    const end = this.#length + bytes.length
-    if (end > this.#bytes.length) {
-      const larger = new Uint8Array(end * 2)
-      larger.set(this.#bytes.subarray(0, this.#length))
-      this.#bytes = larger
-    }
-    this.#bytes.set(bytes, this.#length)
-    this.#length = end
+  append(bytes: Uint8Array, from: number, to: number): void {
+    this.#reserve(to - from)
+    const part = from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to)
+    this.#bytes.set(part, this.#length)
+    this.#length += to - from
   }
 
-  /** Big-endian length, then the bytes. */
-  appendSized(bytes: Uint8Array): void {
-    this.append(bigEndian(bytes.length))
-    this.append(bytes)
+  /** Big-endian length, then the bytes from `from` to `to`. */
+  appendSized(bytes: Uint8Array, from: number, to: number): void {
+    this.#reserve(LENGTH_BYTES)
+    const size = to - from
+    const at = this.#length
+    this.#bytes.fill(0, at, at + 4)
+    this.#bytes[at + 4] = size >>> 24
+    this.#bytes[at + 5] = size >>> 16
+    this.#bytes[at + 6] = size >>> 8
+    this.#bytes[at + 7] = size
+    this.#length = at + LENGTH_BYTES
+    this.append(bytes, from, to)
+  }
+
+  #reserve(bytes: number): void {
+    const end = this.#length + bytes
+    if (end <= this.#bytes.length) return
+    const larger = new Uint8Array(end * 2)
+    larger.set(this.#bytes.subarray(0, this.#length))
+    this.#bytes = larger
   }
 
   copy(): Uint8Array {
     return this.#bytes.slice(0, this.#length)
   }
-}
-
-function bigEndian(value: number): Uint8Array {
-  const bytes = new Uint8Array(LENGTH_BYTES)
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(value))
-  return bytes
 }
 
 /** A message that still takes events: keys and values, each behind its length (reference: protocols-json, A.1). */
@@ -58,7 +64,7 @@ export class Batch {
   #rows = 0
 
   constructor() {
-    this.#key.append(VERSION)
+    this.#key.append(VERSION, 0, VERSION_BYTES)
   }
 
   get rows(): number {
@@ -70,9 +76,10 @@ export class Batch {
     return this.#key.length + this.#value.length + MAX_RECORD_OVERHEAD
   }
 
-  add(key: Uint8Array, value: Uint8Array): void {
-    this.#key.appendSized(key)
-    this.#value.appendSized(value)
+  /** `event`: the key, up to `keyLength`, and the value. */
+  add(event: Uint8Array, keyLength: number): void {
+    this.#key.appendSized(event, 0, keyLength)
+    this.#value.appendSized(event, keyLength, event.length)
     this.#rows++
   }
 
@@ -80,7 +87,7 @@ export class Batch {
   take(partition: number): EncodedMessage & { readonly key: Uint8Array } {
     const message = { partition, key: this.#key.copy(), value: this.#value.copy(), rows: this.#rows }
     this.#key.reset()
-    this.#key.append(VERSION)
+    this.#key.append(VERSION, 0, VERSION_BYTES)
     this.#value.reset()
     this.#rows = 0
     return message

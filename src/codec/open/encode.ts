@@ -66,10 +66,10 @@ function compileTable(table: TableVersion, shared: Shared): RowEncoder {
   const keyEnd = bytesOf(
     `${table.info.partitions === undefined ? '' : `,"ptn":${table.physicalId}`},"t":${EventType.Row}}`,
   )
-  const place = placeText(table.schema, table.table)
+  const place = bytesOf(placeText(table.schema, table.table))
   const batches = new Map<number, Batch>()
   let lastTs = zeroTs
-  let keyStart = bytesOf('')
+  let tsText = ''
 
   const writeValue = (row: RowChange): void => {
     const { before, after } = row
@@ -102,20 +102,19 @@ function compileTable(table: TableVersion, shared: Shared): RowEncoder {
       if (row.before === undefined && row.after === undefined) return
       if (row.commitTs !== lastTs) {
         lastTs = row.commitTs
-        keyStart = bytesOf(`{"ts":${lastTs}${place}`)
+        tsText = `{"ts":${lastTs}`
       }
-      out.raw(keyStart)
+      out.ascii(tsText)
+      out.raw(place)
       if (hasRowId && row.key !== undefined) writeRowId(out, row.key)
       out.raw(keyEnd)
       const keyLength = out.length
       writeValue(row)
       const event = out.peek()
-      const key = event.subarray(0, keyLength)
-      const value = event.subarray(keyLength)
       out.discard()
       const length = event.length + MAX_RECORD_OVERHEAD + 2 * LENGTH_BYTES + VERSION_BYTES
       if (length > settings.maxMessageBytes) throw messageTooLarge(table, length, settings.maxMessageBytes)
-      batchFor(partition, event.length, messages).add(key, value)
+      batchFor(partition, event.length, messages).add(event, keyLength)
     },
     flush(messages: EncodedMessage[]): void {
       for (const [partition, batch] of batches) {
@@ -206,9 +205,10 @@ function writeColumnValue(out: JsonWriter, style: ValueStyle, value: Exclude<Val
 
 /** The integer handle is the end of the key: big-endian with the sign bit flipped. TiCDC leaves out a zero. */
 function writeRowId(out: JsonWriter, key: Uint8Array): void {
-  const view = new DataView(key.buffer, key.byteOffset + key.length - 8, 8)
-  const high = view.getInt32(0) ^ 0x80000000
-  const low = view.getUint32(4)
+  const at = key.length - 8
+  const byte = (i: number): number => key[at + i] ?? 0
+  const high = ((byte(0) ^ 0x80) << 24) | (byte(1) << 16) | (byte(2) << 8) | byte(3) | 0
+  const low = ((byte(4) << 24) | (byte(5) << 16) | (byte(6) << 8) | byte(7)) >>> 0
   if (high === 0 && low === 0) return
   out.raw(ROW_ID)
   const small = high >= -0x200000 && high < 0x200000
@@ -240,7 +240,7 @@ const watermarkMessage = (ts: Ts): ControlMessage =>
 
 function single(key: Uint8Array, value: Uint8Array): ControlMessage {
   const batch = new Batch()
-  batch.add(key, value)
+  batch.add(Buffer.concat([key, value]), key.length)
   const message = batch.take(0)
   return { key: message.key, value: message.value }
 }
