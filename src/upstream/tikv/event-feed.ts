@@ -21,11 +21,14 @@ export interface EventFeedOptions {
   readonly security: SecurityOptions
   readonly log: Log
   readonly clock: Clock
+  /** How many regions a store scans for us at a time; 32 when absent. */
+  readonly scanWindow?: number
 }
 
 /** Where key spaces end: an empty end key is written so inside of spans (reference: upstream, section 2.3). */
 const SPAN_END = new Uint8Array(5).fill(0xff)
 const REGIONS_PER_CALL = 1024
+const SCAN_WINDOW = 32
 const REGION_BACKOFF = { baseMs: 50, capMs: 2_000 }
 /** A hole in PD's answer, or a region without leader, is looked at again after this long at least. */
 const HOLE_MS = 100
@@ -108,14 +111,14 @@ class TikvEventFeed implements EventFeed {
       const from = next
       const regions = await this.#regionsOf(subscription, { start: next, end: range.end })
       for (const region of regions) {
-        const end = region.end.length === 0 || compareBytes(region.end, range.end) > 0 ? range.end : region.end
-        if (compareBytes(end, next) <= 0) continue
-        if (compareBytes(region.start, next) > 0)
-          this.#lose(subscription, { start: next, end: region.start }, attempt, HOLE_MS)
-        const start = compareBytes(region.start, next) > 0 ? region.start : next
-        if (region.leader === undefined) this.#lose(subscription, { start, end }, attempt, HOLE_MS)
-        else this.#register(subscription, region, region.leader, { start, end }, attempt)
-        next = end
+        const part = intersect(subscription.range, region)
+        if (part === undefined || compareBytes(part.end, next) <= 0) continue
+        if (compareBytes(part.start, next) > 0)
+          this.#lose(subscription, { start: next, end: part.start }, attempt, HOLE_MS)
+        // The whole region, not the part that was asked for: after a merge two lost ranges share one registration.
+        if (region.leader !== undefined) this.#register(subscription, region, region.leader, part, attempt)
+        else this.#lose(subscription, part, attempt, HOLE_MS)
+        next = part.end
       }
       if (next === from) {
         this.#lose(subscription, { start: next, end: range.end }, attempt, HOLE_MS)
@@ -164,6 +167,7 @@ class TikvEventFeed implements EventFeed {
     if (store === undefined) {
       store = new StoreFeed({
         ...this.#options,
+        scanWindow: this.#options.scanWindow ?? SCAN_WINDOW,
         storeId,
         stores: this.#stores,
         signal: this.#stop.signal,
@@ -235,7 +239,7 @@ class TikvEventFeed implements EventFeed {
     this.#run(subscription, async () => {
       await clock.sleep(pauseMs, subscription.signal)
       // Whoever wakes first takes all that is due soon.
-      const due = takeDue(lost, clock.monotonic() + REGION_BACKOFF.baseMs)
+      const due = takeDue(lost, dueAt + REGION_BACKOFF.baseMs)
       for (const [run, runAttempt] of due) await this.#cover(subscription, run, runAttempt)
     })
   }
@@ -336,6 +340,13 @@ class TikvEventFeed implements EventFeed {
     this.#tasks.add(task)
     void task.finally(() => this.#tasks.delete(task))
   }
+}
+
+/** The part of a range that a region holds; undefined where it holds none. */
+function intersect(range: KeyRange, region: Region): KeyRange | undefined {
+  const start = compareBytes(region.start, range.start) > 0 ? region.start : range.start
+  const end = region.end.length === 0 || compareBytes(region.end, range.end) > 0 ? range.end : region.end
+  return compareBytes(start, end) < 0 ? { start, end } : undefined
 }
 
 /** Takes out what is due, as runs of neighbouring ranges with their highest attempt. */

@@ -17,6 +17,8 @@ export interface StoreFeedOptions {
   readonly security: SecurityOptions
   readonly log: Log
   readonly clock: Clock
+  /** How many regions the store scans for us at a time; the rest wait here, the most urgent first. */
+  readonly scanWindow: number
   readonly listener: StoreListener
   readonly signal: AbortSignal
 }
@@ -27,8 +29,6 @@ export interface StoreListener extends Omit<StreamListener, 'ended' | 'initializ
   disconnected(registrations: readonly Registration[], reason: Error): void
 }
 
-/** How many regions a store scans for us at a time; the rest wait here, the most urgent first. */
-const SCAN_WINDOW = 32
 const CONNECT_TIMEOUT_MS = 5_000
 const RECONNECT_MS = 1_000
 const IDLE_MS = 60_000
@@ -100,7 +100,7 @@ export class StoreFeed implements Disposable {
       this.#state = 'connecting'
       void this.#connect()
     }
-    while (this.#state === 'ready' && this.#scanning.size < SCAN_WINDOW) {
+    while (this.#state === 'ready' && this.#scanning.size < this.#options.scanWindow) {
       const next = this.#urgent.shift() ?? this.#patient.shift()
       if (next === undefined) return
       this.#scanning.add(next)
