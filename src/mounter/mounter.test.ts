@@ -77,17 +77,43 @@ for (const row of mounted)
 
 test(`all ${mounted.length} row vectors with columns were mounted`, () => assert.ok(mounted.length >= 35))
 
+const minimal = wrapTable(tableOf('tableinfo-minimal.json'), 'test', Ts(1n), 116n)
+const key = Buffer.from('7480000000000000745f728000000000000001', 'hex')
+const stored = Buffer.from('8000010000000201002a', 'hex')
+const older = Buffer.from('80000100000002010029', 'hex')
+
+for (const [name, value, oldValue, after, before] of [
+  ['insert', stored, undefined, [1, 42], undefined],
+  ['update', stored, older, [1, 42], [1, 41]],
+  ['delete', undefined, older, undefined, [1, 41]],
+  ['delete of an empty value', Buffer.alloc(0), older, undefined, [1, 41]],
+  ['pair of nothing', undefined, undefined, undefined, undefined],
+] as const)
+  test(`${name}: the sides that are there are mounted`, () => {
+    const raw = { startTs: Ts(5n), commitTs: Ts(6n), key, value, oldValue }
+    const mount = compileMounter(minimal, { timeZone: 'UTC' })
+    assert.deepEqual(mount(raw), { startTs: 5n, commitTs: 6n, key, before, after })
+  })
+
+test('a keyspace prefix on the key changes nothing', () => {
+  const prefixed = Buffer.concat([Buffer.from('78000001', 'hex'), key])
+  const raw = { startTs: Ts(5n), commitTs: Ts(6n), key: prefixed, value: stored, oldValue: undefined }
+  assert.deepEqual(compileMounter(minimal, { timeZone: 'UTC' })(raw).after, [1, 42])
+})
+
+test('an unknown time zone is refused when the mounter is compiled', () =>
+  assert.throws(() => compileMounter(minimal, { timeZone: 'Mars/Olympus' }), /ErrLoadTimezone/))
+
 test('a broken row names table, side, key, column and commitTs', () => {
-  const table = wrapTable(tableOf('tableinfo-minimal.json'), 'test', Ts(1n), 116n)
   const raw = {
     startTs: Ts(1n),
     commitTs: Ts(467_996_279_696_261_139n),
-    key: Buffer.from('7480000000000000745f728000000000000001', 'hex'),
+    key,
     value: undefined,
     oldValue: Buffer.from('80000100000002030001020304', 'hex'),
   }
   assert.throws(
-    () => compileMounter(table, { timeZone: 'UTC' })(raw),
+    () => compileMounter(minimal, { timeZone: 'UTC' })(raw),
     (error: unknown) =>
       error instanceof CdcError &&
       error.code === 'CDC:ErrDecodeRowToDatum' &&

@@ -1,7 +1,7 @@
 import type { ByteWriter } from './byte-writer.ts'
 import { decimalEnd, decodeDecimal, writeDecimal } from './decimal.ts'
-import { decodeJson, encodeJson, jsonEnd } from './json-binary.ts'
-import { decodeBytes, encodeBytes, encodedBytesEnd } from './key.ts'
+import { encodeJson } from './json-binary-encode.ts'
+import { decodeJson } from './json-binary.ts'
 import { FieldFlag, type FieldType, MysqlType } from './table-info.ts'
 import {
   formatDate,
@@ -16,9 +16,8 @@ import type { TimeZone } from './time-zone.ts'
 import type { Value } from './value.ts'
 
 /**
- * One value of one column as TiDB stores it, in three forms: the cell of a row v2 (no flag, smallest width), the datum
- * of a key (memcomparable) and the datum of a row v1. Source: TiDB pkg/util/codec, pkg/util/rowcodec (reference:
- * tidb-storage, sections 2 and 6).
+ * One value of one column as a row v2 stores it: no flag, integers in the smallest width. Source: TiDB pkg/util/rowcodec
+ * (reference: tidb-storage, 6.2).
  */
 export const Kind = {
   Int: 0,
@@ -54,22 +53,6 @@ export interface CellFormat {
   readonly precision: number
   readonly scale: number
 }
-
-/** First byte of a datum. */
-const Flag = {
-  Nil: 0,
-  Bytes: 1,
-  CompactBytes: 2,
-  Int: 3,
-  Uint: 4,
-  Float: 5,
-  Decimal: 6,
-  Duration: 7,
-  Varint: 8,
-  Uvarint: 9,
-  Json: 10,
-  Vector: 20,
-} as const
 
 const LOW = 2 ** 32
 
@@ -177,30 +160,30 @@ function readSignedCell(format: CellFormat, bytes: Uint8Array, start: number, en
       low = u32le(bytes, start) | 0
       break
     case 8:
-      return integerValue(format, u32le(bytes, start + 4) | 0, u32le(bytes, start))
+      return halvesValue(format, u32le(bytes, start + 4) | 0, u32le(bytes, start))
     default:
       throw new RangeError(`integer of ${end - start} bytes`)
   }
-  return format.kind === Kind.Duration ? integerValue(format, low >> 31, low >>> 0) : low
+  return format.kind === Kind.Duration ? halvesValue(format, low >> 31, low >>> 0) : low
 }
 
 function readUnsignedCell(format: CellFormat, bytes: Uint8Array, start: number, end: number): Value {
   switch (end - start) {
     case 1:
-      return integerValue(format, 0, bytes[start] ?? 0)
+      return halvesValue(format, 0, bytes[start] ?? 0)
     case 2:
-      return integerValue(format, 0, (bytes[start] ?? 0) | ((bytes[start + 1] ?? 0) << 8))
+      return halvesValue(format, 0, (bytes[start] ?? 0) | ((bytes[start + 1] ?? 0) << 8))
     case 4:
-      return integerValue(format, 0, u32le(bytes, start))
+      return halvesValue(format, 0, u32le(bytes, start))
     case 8:
-      return integerValue(format, u32le(bytes, start + 4) | 0, u32le(bytes, start))
+      return halvesValue(format, u32le(bytes, start + 4) | 0, u32le(bytes, start))
     default:
       throw new RangeError(`integer of ${end - start} bytes`)
   }
 }
 
 /** The value of 64 bits in two halves, `high` signed and `low` unsigned. */
-function integerValue(format: CellFormat, high: number, low: number): Value {
+export function halvesValue(format: CellFormat, high: number, low: number): Value {
   switch (format.kind) {
     case Kind.Int:
     case Kind.Year:
@@ -241,104 +224,7 @@ function unsignedOf(high: number, low: number): number | bigint {
 
 /** A handle of 8 bytes at `offset`: the integer primary key. */
 export function readIntHandle(format: CellFormat, bytes: Uint8Array, offset: number): Value {
-  return integerValue(format, u32be(bytes, offset) ^ 0x8000_0000, u32be(bytes, offset + 4))
-}
-
-/** Reads the datum at `offset`, of whichever form. RangeError where it is broken or not of the column's type. */
-export function readDatum(format: CellFormat, bytes: Uint8Array, offset: number): Value {
-  const at = offset + 1
-  const end = datumEnd(bytes, offset)
-  switch (bytes[offset]) {
-    case Flag.Nil:
-      return null
-    case Flag.Bytes:
-      expectKind(format, Kind.Bytes)
-      return decodeBytes(bytes, at).raw
-    case Flag.CompactBytes:
-      expectKind(format, Kind.Bytes)
-      return viewOf(bytes, uvarintEnd(bytes, at), end)
-    case Flag.Int:
-    case Flag.Duration:
-      return integerValue(format, u32be(bytes, at) ^ 0x8000_0000, u32be(bytes, at + 4))
-    case Flag.Uint:
-      return integerValue(format, u32be(bytes, at) | 0, u32be(bytes, at + 4))
-    case Flag.Varint: {
-      const zigzag = readUvarint(bytes, at)
-      return bigintValue(format, (zigzag >> 1n) ^ -(zigzag & 1n))
-    }
-    case Flag.Uvarint:
-      return bigintValue(format, readUvarint(bytes, at))
-    case Flag.Float:
-      if (format.kind !== Kind.Float) expectKind(format, Kind.Double)
-      return finite(format.kind === Kind.Float ? Math.fround(readFloat(bytes, at)) : readFloat(bytes, at))
-    case Flag.Decimal:
-      expectKind(format, Kind.Decimal)
-      return decodeDecimal(bytes, at)
-    case Flag.Json:
-      expectKind(format, Kind.Json)
-      return decodeJson(bytes, at, end)
-    default:
-      expectKind(format, Kind.Vector)
-      return readVector(bytes, at, end)
-  }
-}
-
-const bigintValue = (format: CellFormat, value: bigint): Value =>
-  integerValue(format, Number(BigInt.asIntN(32, value >> 32n)), Number(BigInt.asUintN(32, value)))
-
-/** The integer of a datum (flags 3, 4, 8, 9), as column ids are written. */
-export function readIntegerDatum(bytes: Uint8Array, offset: number): number {
-  const value = readDatum(PLAIN_INT, bytes, offset)
-  if (typeof value !== 'number') throw new RangeError(`expected a small integer at offset ${offset}`)
-  return value
-}
-
-const PLAIN_INT: CellFormat = {
-  kind: Kind.Int,
-  fsp: 0,
-  zone: { name: 'UTC', offsetAt: () => 0 },
-  members: 0,
-  precision: 0,
-  scale: 0,
-}
-
-/** Where the datum at `offset` ends. RangeError where it is broken or runs past the end. */
-export function datumEnd(bytes: Uint8Array, offset: number): number {
-  const end = endOf(bytes, offset)
-  if (end > bytes.length) throw new RangeError(`datum ends early at offset ${bytes.length}`)
-  return end
-}
-
-function endOf(bytes: Uint8Array, offset: number): number {
-  const at = offset + 1
-  switch (bytes[offset]) {
-    case Flag.Nil:
-      return at
-    case Flag.Int:
-    case Flag.Uint:
-    case Flag.Float:
-    case Flag.Duration:
-      return at + 8
-    case Flag.Bytes:
-      return encodedBytesEnd(bytes, at)
-    case Flag.CompactBytes: {
-      const zigzag = readUvarint(bytes, at)
-      if ((zigzag & 1n) === 1n || zigzag > 0x1_0000_0000n) throw new RangeError(`length of bytes at offset ${at}`)
-      return uvarintEnd(bytes, at) + Number(zigzag >> 1n)
-    }
-    case Flag.Varint:
-    case Flag.Uvarint:
-      readUvarint(bytes, at)
-      return uvarintEnd(bytes, at)
-    case Flag.Decimal:
-      return decimalEnd(bytes, at)
-    case Flag.Json:
-      return jsonEnd(bytes, at)
-    case Flag.Vector:
-      return at + 4 + u32le(bytes, at) * 4
-    default:
-      throw new RangeError(`unknown datum flag ${bytes[offset]} at offset ${offset}`)
-  }
+  return halvesValue(format, u32be(bytes, offset) ^ 0x8000_0000, u32be(bytes, offset + 4))
 }
 
 /** Writes a cell of a row v2; the value is not null. */
@@ -370,76 +256,8 @@ export function writeCell(writer: ByteWriter, format: CellFormat, value: Exclude
   }
 }
 
-/** Writes the memcomparable datum of an index key or a common handle; `sortKey` replaces the bytes of a string. */
-export function writeKeyDatum(writer: ByteWriter, format: CellFormat, value: Value, sortKey?: Uint8Array): void {
-  if (value === null) {
-    writer.u8(Flag.Nil)
-    return
-  }
-  switch (format.kind) {
-    case Kind.Bytes:
-      writer.u8(Flag.Bytes).append(encodeBytes(sortKey ?? bytesOf(value)))
-      return
-    case Kind.Int:
-    case Kind.Year:
-      writer.u8(Flag.Int).u64be(integerOf(format, value) ^ (1n << 63n))
-      return
-    case Kind.Duration:
-      writer.u8(Flag.Duration).u64be(integerOf(format, value) ^ (1n << 63n))
-      return
-    case Kind.Float:
-    case Kind.Double:
-    case Kind.Decimal:
-      writeValueDatum(writer, format, value)
-      return
-    case Kind.Json:
-    case Kind.Vector:
-    case Kind.None:
-      throw new RangeError('a column of this type cannot be part of a key')
-    default:
-      writer.u8(Flag.Uint).u64be(integerOf(format, value))
-  }
-}
-
-/** Writes the datum of a row v1. */
-export function writeValueDatum(writer: ByteWriter, format: CellFormat, value: Value): void {
-  if (value === null) {
-    writer.u8(Flag.Nil)
-    return
-  }
-  switch (format.kind) {
-    case Kind.Bytes: {
-      const bytes = bytesOf(value)
-      writer.u8(Flag.CompactBytes).varint(BigInt(bytes.length)).append(bytes)
-      return
-    }
-    case Kind.Int:
-    case Kind.Year:
-    case Kind.Duration:
-      writer.u8(Flag.Varint).varint(integerOf(format, value))
-      return
-    case Kind.Float:
-    case Kind.Double:
-      writer.u8(Flag.Float)
-      break
-    case Kind.Decimal:
-      writer.u8(Flag.Decimal)
-      break
-    case Kind.Json:
-      writer.u8(Flag.Json)
-      break
-    case Kind.Vector:
-      writer.u8(Flag.Vector)
-      break
-    default:
-      writer.u8(Flag.Uvarint).uvarint(integerOf(format, value))
-      return
-  }
-  writeCell(writer, format, value)
-}
-
 /** The 64-bit integer that stands for a value of an integer-like kind. */
-function integerOf(format: CellFormat, value: Exclude<Value, null>): bigint {
+export function integerOf(format: CellFormat, value: Exclude<Value, null>): bigint {
   switch (format.kind) {
     case Kind.Date:
     case Kind.Datetime:
@@ -473,7 +291,7 @@ function writeUnsigned(writer: ByteWriter, value: bigint): void {
 const scratch = new DataView(new ArrayBuffer(8))
 
 /** A double in 8 bytes whose byte order is the order of numbers. */
-function readFloat(bytes: Uint8Array, offset: number): number {
+export function readFloat(bytes: Uint8Array, offset: number): number {
   const high = u32be(bytes, offset)
   const low = u32be(bytes, offset + 4)
   const positive = high >= 0x8000_0000
@@ -482,15 +300,15 @@ function readFloat(bytes: Uint8Array, offset: number): number {
   return scratch.getFloat64(0)
 }
 
-function writeFloat(writer: ByteWriter, value: number): void {
+export function writeFloat(writer: ByteWriter, value: number): void {
   scratch.setFloat64(0, value)
   const bits = scratch.getBigUint64(0)
   writer.u64be(value >= 0 ? bits | (1n << 63n) : ~bits)
 }
 
-const finite = (value: number): number => (Number.isFinite(value) ? value : 0)
+export const finite = (value: number): number => (Number.isFinite(value) ? value : 0)
 
-function readVector(bytes: Uint8Array, start: number, end: number): Float32Array {
+export function readVector(bytes: Uint8Array, start: number, end: number): Float32Array {
   const count = u32le(bytes, start)
   if (start + 4 + count * 4 !== end) throw new RangeError(`vector of ${count} elements in ${end - start} bytes`)
   const view = new DataView(bytes.buffer, bytes.byteOffset + start + 4, count * 4)
@@ -503,43 +321,21 @@ function writeVector(writer: ByteWriter, value: Value): void {
   for (const element of value) writer.f32le(element)
 }
 
-function readUvarint(bytes: Uint8Array, offset: number): bigint {
-  let value = 0n
-  for (let i = 0; i < 10; i++) {
-    const byte = bytes[offset + i]
-    if (byte === undefined) throw new RangeError(`varint ends early at offset ${offset + i}`)
-    if (i === 9 && byte > 1) break
-    value |= BigInt(byte & 0x7f) << BigInt(7 * i)
-    if (byte < 0x80) return value
-  }
-  throw new RangeError(`varint of more than 64 bits at offset ${offset}`)
-}
-
-function uvarintEnd(bytes: Uint8Array, offset: number): number {
-  let at = offset
-  while ((bytes[at] ?? 0) >= 0x80) at++
-  return at + 1
-}
-
-const u32le = (bytes: Uint8Array, at: number): number =>
+export const u32le = (bytes: Uint8Array, at: number): number =>
   ((bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24)) >>> 0
 
-const u32be = (bytes: Uint8Array, at: number): number =>
+export const u32be = (bytes: Uint8Array, at: number): number =>
   (((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0)) >>> 0
 
 /** A plain view, whatever class of byte array it is taken from. */
-const viewOf = (bytes: Uint8Array, start: number, end: number): Uint8Array =>
+export const viewOf = (bytes: Uint8Array, start: number, end: number): Uint8Array =>
   new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start)
 
 function expectWidth(start: number, end: number, width: number): void {
   if (end - start !== width) throw new RangeError(`${end - start} bytes where ${width} are expected`)
 }
 
-function expectKind(format: CellFormat, kind: Kind): void {
-  if (format.kind !== kind) throw new RangeError('the stored datum is not of the type of its column')
-}
-
-function bytesOf(value: Value): Uint8Array {
+export function bytesOf(value: Value): Uint8Array {
   if (!(value instanceof Uint8Array)) throw new RangeError('bytes are expected')
   return value
 }

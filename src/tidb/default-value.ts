@@ -1,9 +1,9 @@
 import { Kind, kindOf } from './cell.ts'
-import { convertLiteral, integerValue } from './literal.ts'
+import { convertLiteral } from './literal.ts'
 import { type ColumnInfo, FieldFlag, MysqlType } from './table-info.ts'
 import { formatTimestamp, packTime, ZERO_DATE, ZERO_DATETIME } from './time.ts'
 import type { TimeZone } from './time-zone.ts'
-import type { Value } from './value.ts'
+import { integerValue, type Value } from './value.ts'
 
 /**
  * The value of a column that a row does not store: its origin default, else NULL, else the zero value of its type.

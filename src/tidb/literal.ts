@@ -1,10 +1,11 @@
 import { Kind, kindOf } from './cell.ts'
 import { expandExponent, maxDecimal, roundDecimal, wholeDigitsOf } from './decimal.ts'
-import { decodeJson, encodeJson } from './json-binary.ts'
+import { encodeJson } from './json-binary-encode.ts'
+import { decodeJson } from './json-binary.ts'
 import { parseDatetimeLiteral, parseDurationLiteral, type TimeFault } from './time-literal.ts'
-import { type FieldType, MysqlType } from './table-info.ts'
+import { FieldFlag, type FieldType, MysqlType } from './table-info.ts'
 import { type TimeZone, utcZone } from './time-zone.ts'
-import type { Value } from './value.ts'
+import { integerValue, type Value } from './value.ts'
 
 /**
  * What is wrong with a literal for a column. The value that comes with a fault is the one that a session without
@@ -98,10 +99,6 @@ function toInteger(type: FieldType, literal: Exclude<Literal, null>): Converted 
   return withFault(integerValue(value), whole ? undefined : 'truncated')
 }
 
-/** `number` where it is exact. */
-export const integerValue = (value: bigint): number | bigint =>
-  value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value
-
 const withFault = (value: Value, fault: LiteralFault | undefined): Converted =>
   fault === undefined ? { value } : { value, fault }
 
@@ -116,31 +113,28 @@ function toYear(literal: Exclude<Literal, null>): Converted {
   return year >= 1901 && year <= 2155 ? { value: year } : { value: 0, fault: 'outOfRange' }
 }
 
+const MAX_FLOAT = 3.4028234663852886e38
+
 function toFloat(type: FieldType, literal: Exclude<Literal, null>): Converted {
   const { digits, whole } = digitsOf(literal)
-  const exact =
-    typeof literal === 'number'
-      ? literal
-      : Number(type.decimal >= 0 && type.flen > 0 ? digits : plainNumber(literal, digits))
-  const rounded = type.decimal >= 0 && type.flen > 0 ? Number(roundDecimal(digits, type.decimal)) : exact
-  const value = kindOf(type) === Kind.Float ? Math.fround(rounded) : rounded
-  if (!Number.isFinite(value))
-    return { value: kindOf(type) === Kind.Float ? MAX_FLOAT : Number.MAX_VALUE, fault: 'outOfRange' }
-  const negative = value < 0 && kindOf(type) !== Kind.None && (type.flag & 32) !== 0
-  if (negative) return { value: 0, fault: 'outOfRange' }
+  const single = kindOf(type) === Kind.Float
+  const scaled = type.decimal >= 0 && type.flen > 0
+  const exact = scaled ? Number(roundDecimal(digits, type.decimal)) : Number(digits)
+  const value = single ? Math.fround(exact) : exact
+  const most = single ? MAX_FLOAT : Number.MAX_VALUE
+  if (value < 0 && isUnsigned(type)) return { value: 0, fault: 'outOfRange' }
+  if (!Number.isFinite(value)) return { value: value < 0 ? -most : most, fault: 'outOfRange' }
   return withFault(value, whole ? undefined : 'truncated')
 }
 
-const MAX_FLOAT = 3.4028234663852886e38
-const plainNumber = (literal: Exclude<Literal, null>, digits: string): string =>
-  typeof literal === 'string' && literal.trim() !== '' && Number.isFinite(Number(literal)) ? literal : digits
+const isUnsigned = (type: FieldType): boolean => (type.flag & FieldFlag.Unsigned) !== 0
 
 function toDecimal(type: FieldType, literal: Exclude<Literal, null>): Converted {
   const { digits, whole } = digitsOf(literal)
   const scale = type.decimal >= 0 ? type.decimal : (digits.split('.')[1]?.length ?? 0)
   const precision = type.flen > 0 ? type.flen : 65
   const rounded = roundDecimal(digits, scale)
-  if (rounded.startsWith('-') && (type.flag & 32) !== 0) return { value: roundDecimal('0', scale), fault: 'outOfRange' }
+  if (rounded.startsWith('-') && isUnsigned(type)) return { value: roundDecimal('0', scale), fault: 'outOfRange' }
   if (wholeDigitsOf(rounded) > precision - scale) {
     const most = maxDecimal(precision, scale)
     return { value: rounded.startsWith('-') ? `-${most}` : most, fault: 'outOfRange' }
@@ -160,7 +154,7 @@ function toBytes(type: FieldType, literal: Exclude<Literal, null>): Converted {
   }
   if (isText(type)) {
     if (bytes.length <= limit) return { value: bytes }
-    return { value: bytes.slice(0, limit), fault: 'dataTooLong' }
+    return { value: bytes.slice(0, characterStart(bytes, limit)), fault: 'dataTooLong' }
   }
   const characters = bytes.length <= limit ? undefined : Array.from(decoder.decode(bytes))
   const stored = type.tp === MysqlType.String ? withoutTrailingBlanks(bytes) : bytes
@@ -171,6 +165,13 @@ function toBytes(type: FieldType, literal: Exclude<Literal, null>): Converted {
     type.tp === MysqlType.String ? withoutTrailingBlanks(cut) : cut,
     onlyBlanks ? undefined : 'dataTooLong',
   )
+}
+
+/** The last offset up to `at` where a UTF-8 character begins. */
+function characterStart(bytes: Uint8Array, at: number): number {
+  let start = at
+  while (start > 0 && ((bytes[start] ?? 0) & 0xc0) === 0x80) start--
+  return start
 }
 
 const isText = (type: FieldType): boolean =>

@@ -1,12 +1,5 @@
-import {
-  type CellFormat,
-  createCellFormat,
-  datumEnd,
-  readCell,
-  readDatum,
-  readIntegerDatum,
-  readIntHandle,
-} from './cell.ts'
+import { type CellFormat, createCellFormat, readCell, readIntHandle } from './cell.ts'
+import { datumEnd, readDatum, readIntegerDatum } from './datum.ts'
 import { absentValue } from './default-value.ts'
 import { handleOffset, hexOf } from './key.ts'
 import { type ColumnInfo, FieldFlag, type TableInfo } from './table-info.ts'

@@ -1,5 +1,6 @@
 import { ByteWriter } from './byte-writer.ts'
-import { createCellFormat, writeCell, writeValueDatum } from './cell.ts'
+import { createCellFormat, writeCell } from './cell.ts'
+import { writeValueDatum } from './datum.ts'
 import type { FieldType } from './table-info.ts'
 import { type TimeZone, utcZone } from './time-zone.ts'
 import type { Value } from './value.ts'

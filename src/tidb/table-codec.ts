@@ -1,6 +1,7 @@
 import { ByteWriter } from './byte-writer.ts'
-import { createCellFormat, Kind, kindOf, writeKeyDatum } from './cell.ts'
+import { createCellFormat, Kind, kindOf } from './cell.ts'
 import { sortKeyOf } from './collation.ts'
+import { writeKeyDatum } from './datum.ts'
 import { commonHandle, indexPrefix, intHandle } from './key.ts'
 import { encodeRow, type StoredColumn } from './row-encoder.ts'
 import { type ColumnInfo, FieldFlag, type FieldType, type IndexInfo, MysqlType, type TableInfo } from './table-info.ts'

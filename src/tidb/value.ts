@@ -6,3 +6,7 @@
  * VECTOR: `Float32Array`; NULL: `null`.
  */
 export type Value = null | number | bigint | string | Uint8Array | Float32Array
+
+/** `number` where it is exact. */
+export const integerValue = (value: bigint): number | bigint =>
+  value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value

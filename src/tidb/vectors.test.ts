@@ -5,9 +5,11 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { columnInfo, fieldType } from '../../test/support/field-type.ts'
 import { ByteWriter } from './byte-writer.ts'
-import { createCellFormat, datumEnd, readCell, readDatum, writeCell, writeKeyDatum, writeValueDatum } from './cell.ts'
+import { createCellFormat, readCell, writeCell } from './cell.ts'
+import { datumEnd, readDatum, writeKeyDatum, writeValueDatum } from './datum.ts'
 import { absentValue } from './default-value.ts'
-import { decodeJson, encodeJson } from './json-binary.ts'
+import { encodeJson } from './json-binary-encode.ts'
+import { decodeJson } from './json-binary.ts'
 import {
   commonHandle,
   decodeBytes,
@@ -20,12 +22,11 @@ import {
   tablePrefix,
   tableRecordRange,
 } from './key.ts'
-import { integerValue } from './literal.ts'
 import { hashKey, hashRange, legacyJobRanges, stringKey } from './meta-key.ts'
 import { writeChecksumColumn } from './row-checksum.ts'
 import { packTime } from './time.ts'
 import { openTimeZone, utcZone } from './time-zone.ts'
-import type { Value } from './value.ts'
+import { integerValue, type Value } from './value.ts'
 
 type Vector = Readonly<Record<string, unknown>> & { readonly id: string; readonly group: string }
 
