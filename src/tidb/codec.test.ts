@@ -228,6 +228,12 @@ for (const [text, printed] of [
 test('a byte of a JSON string that is no UTF-8 prints as \\ufffd', () =>
   assert.equal(textOfJson(Uint8Array.from([0x0c, 4, 0x61, 0xff, 0xc3, 0xa9])), '"a\\ufffdé"'))
 
+test('members of binary JSON that share their bytes are refused, however many values they would make', () => {
+  const level = (at: number): number[] => [2, 0, 0, 0, 18, 0, 0, 0, 3, 18, 0, 0, 0, 3, 18, 0, 0, at]
+  const cell = Uint8Array.from([3, ...Array.from({ length: 60 }, () => level(0)).flat(), 0, 0, 0, 0, 8, 0, 0, 0])
+  assert.throws(() => textOfJson(cell), RangeError)
+})
+
 test('JSON text nested deeper than 100 is refused, on both ways', () => {
   assert.throws(() => encodeJson('['.repeat(102) + ']'.repeat(102)), SyntaxError)
   assert.equal(textOfJson(encodeJson('['.repeat(100) + ']'.repeat(100))).length, 200)

@@ -44,11 +44,14 @@ class JsonReader {
   readonly #bytes: Uint8Array
   readonly #view: DataView
   readonly #end: number
+  /** Every member takes bytes of its own; broken offsets that share them would make a small value endless. */
+  #membersLeft: number
 
   constructor(bytes: Uint8Array, end: number) {
     this.#bytes = bytes
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, end)
     this.#end = end
+    this.#membersLeft = end / ENTRY
   }
 
   text(code: number, at: number, depth: number): string {
@@ -137,6 +140,7 @@ class JsonReader {
   /** A member: a literal stands in its entry, any other value at an offset from the container. */
   #entry(container: number, entry: number, depth: number): string {
     if (depth >= MAX_DEPTH) throw new RangeError(`JSON is nested more than ${MAX_DEPTH} deep`)
+    if (--this.#membersLeft < 0) throw new RangeError('JSON members overlap')
     const code = this.#view.getUint8(entry)
     if (code === JsonCode.Literal) return this.#literal(entry + 1)
     return this.text(code, container + this.#view.getUint32(entry + 1, true), depth + 1)

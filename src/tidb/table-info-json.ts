@@ -1,3 +1,4 @@
+import { CdcError } from '../base/errors.ts'
 import {
   booleanOf,
   integerOf,
@@ -32,13 +33,21 @@ export interface DatabaseInfo {
 
 const decoder = new TextDecoder()
 
-/** JSON of model.TableInfo; absent keys have the zero value (reference: schema-tracking, section 4). */
+/**
+ * JSON of model.TableInfo; absent keys have the zero value (reference: schema-tracking, section 4). Error:
+ * `CDC:ErrUnmarshalFailed` where it is not JSON.
+ */
 export const parseTableInfo = (json: Uint8Array | string): TableInfo => tableInfoOf(objectOf(parse(json)))
 
 export const parseDatabaseInfo = (json: Uint8Array | string): DatabaseInfo => databaseInfoOf(objectOf(parse(json)))
 
-const parse = (json: Uint8Array | string): JsonValue =>
-  parseJson(typeof json === 'string' ? json : decoder.decode(json))
+function parse(json: Uint8Array | string): JsonValue {
+  try {
+    return parseJson(typeof json === 'string' ? json : decoder.decode(json))
+  } catch (cause) {
+    throw new CdcError('CDC:ErrUnmarshalFailed', 'schema metadata is not JSON', { cause })
+  }
+}
 
 /** The same from JSON that is parsed already. */
 export function tableInfoOf(json: JsonObject): TableInfo {
