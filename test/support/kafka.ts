@@ -13,6 +13,8 @@ const VERSION = process.env['TIDEWIRE_KAFKA_VERSION'] ?? '3.9.1'
 export interface KafkaOptions {
   /** Broker settings beyond the ones of {@link startKafka}. */
   readonly properties?: Readonly<Record<string, string>>
+  /** Security of a second listener, whose settings stand in `properties` under `listener.name.secure.`. */
+  readonly secure?: 'SSL' | 'SASL_SSL' | 'SASL_PLAINTEXT'
   /** Options of the Java machine; replace the default ones, which favour a quick start. */
   readonly java?: readonly string[]
 }
@@ -20,6 +22,8 @@ export interface KafkaOptions {
 /** A broker whose data and port outlive a restart. */
 export interface KafkaBroker extends AsyncDisposable {
   readonly bootstrap: string
+  /** Address of the second listener; nobody listens there where none was asked for. */
+  readonly secureBootstrap: string
   readonly pid: number
   /** SIGSTOP: connections stay open, nothing is answered. */
   pause(): void
@@ -89,13 +93,16 @@ const QUICK_START = ['-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', 
 /** Starts a broker on free ports; topics are not created by themselves. */
 export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroker> {
   const folder = await mkdtemp(join(tmpdir(), 'tidewire-kafka-'))
-  const [port = 0, controllerPort = 0] = await freePorts(2)
+  const [port = 0, controllerPort = 0, securePort = 0] = await freePorts(3)
   const java = [...(options.java ?? QUICK_START), '-cp', join(jars(), '*')]
   const logging = `-Dlog4j.configuration=file:${join(folder, 'log4j.properties')}`
   await mkdir(join(folder, 'data'))
   await writeFile(join(folder, 'log4j.properties'), LOGGING)
   await writeFile(join(folder, 'data', 'meta.properties'), metaProperties())
-  await writeFile(join(folder, 'server.properties'), serverProperties(folder, port, controllerPort, options))
+  await writeFile(
+    join(folder, 'server.properties'),
+    serverProperties(folder, { port, controllerPort, securePort }, options),
+  )
 
   const start = (): Promise<Running> =>
     run('java', [...java, logging, 'kafka.Kafka', join(folder, 'server.properties')], {
@@ -106,6 +113,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroke
 
   return {
     bootstrap: `127.0.0.1:${port}`,
+    secureBootstrap: `127.0.0.1:${securePort}`,
     get pid() {
       return broker.pid
     },
@@ -140,14 +148,23 @@ const metaProperties = (): string => {
   return `version=1\ncluster.id=${id()}\nnode.id=1\ndirectory.id=${id()}\n`
 }
 
-function serverProperties(folder: string, port: number, controllerPort: number, options: KafkaOptions): string {
+interface Ports {
+  readonly port: number
+  readonly controllerPort: number
+  readonly securePort: number
+}
+
+function serverProperties(folder: string, ports: Ports, options: KafkaOptions): string {
+  const { port, controllerPort, securePort } = ports
+  const secure = options.secure === undefined ? '' : `,SECURE://127.0.0.1:${securePort}`
   const settings: Record<string, string> = {
     'process.roles': 'broker,controller',
     'node.id': '1',
     'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
     'controller.listener.names': 'CONTROLLER',
-    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
+    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}${secure}`,
+    'listener.security.protocol.map': `PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:${options.secure ?? 'PLAINTEXT'}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}${secure}`,
     'log.dirs': join(folder, 'data'),
     'offsets.topic.replication.factor': '1',
     'offsets.topic.num.partitions': '1',
