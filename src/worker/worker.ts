@@ -61,6 +61,7 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
       timeZone,
       dispatcher,
       protocol,
+      memory: {},
     }
     return new ChangefeedRun({
       open: message,
