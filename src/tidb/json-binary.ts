@@ -194,12 +194,17 @@ const escape = (text: string): string =>
 
 /** A JSON string of UTF-8; a byte that is no UTF-8 becomes the six characters `\ufffd`. */
 function quoteBytes(bytes: Uint8Array): string {
+  if (bytes.length <= SHORT && bytes.every(isPlain)) return `"${String.fromCharCode(...bytes)}"`
   try {
     return `"${escape(decoder.decode(bytes))}"`
   } catch {
     return `"${lossyText(bytes)}"`
   }
 }
+
+/** Up to this many bytes a call of the decoder costs more than the text. */
+const SHORT = 32
+const isPlain = (byte: number): boolean => byte >= 0x20 && byte < 0x7f && byte !== 0x22 && byte !== 0x5c
 
 function lossyText(bytes: Uint8Array): string {
   let text = ''

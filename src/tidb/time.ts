@@ -22,11 +22,21 @@ const LOW = 2 ** 32
 export const ZERO_DATE = '0000-00-00'
 export const ZERO_DATETIME = '0000-00-00 00:00:00'
 
+/** Dates printed before, by the low bits of their number: rows of one stream have few of them. */
+const CACHED = 256
+const cachedDays = new Int32Array(CACHED).fill(-1)
+const cachedDates = Array.from({ length: CACHED }, () => '')
+
 /** `YYYY-MM-DD` of a packed time. */
 export function formatDate(high: number): string {
   const ymd = high >>> 9
+  const slot = ymd % CACHED
+  if (cachedDays[slot] === ymd) return cachedDates[slot] ?? ''
   const yearMonth = ymd >>> 5
-  return dateText(Math.floor(yearMonth / 13), yearMonth % 13, ymd & 31)
+  const text = dateText(Math.floor(yearMonth / 13), yearMonth % 13, ymd & 31)
+  cachedDays[slot] = ymd
+  cachedDates[slot] = text
+  return text
 }
 
 /** `YYYY-MM-DD hh:mm:ss[.f]` with `fsp` digits, cut, not rounded. */
@@ -60,12 +70,18 @@ const clockOfSeconds = (seconds: number): string =>
 
 const dateText = (year: number, month: number, day: number): string => `${yearText(year)}-${pair(month)}-${pair(day)}`
 const yearText = (year: number): string => pair(Math.floor(year / 100)) + pair(year % 100)
+const MINUTES = Array.from({ length: 24 * 60 }, (_, minute) => `${pair(Math.floor(minute / 60))}:${pair(minute % 60)}:`)
+
 const clockText = (hour: number, minute: number, second: number): string =>
-  `${pair(hour)}:${pair(minute)}:${pair(second)}`
+  (hour < 24 && minute < 60 ? (MINUTES[hour * 60 + minute] ?? '') : `${pair(hour)}:${pair(minute)}:`) + pair(second)
+
+const POWER_OF_TEN = [1, 10, 100, 1e3, 1e4, 1e5, 1e6] as const
 
 function fractionText(microsecond: number, fsp: number): string {
   if (fsp <= 0) return ''
-  return `.${String(microsecond).padStart(6, '0').slice(0, fsp)}`
+  const digits = Math.min(fsp, 6)
+  const unit = POWER_OF_TEN[digits] ?? 1
+  return `.${String(unit + Math.floor((microsecond * unit) / 1e6)).slice(1)}`
 }
 
 /** Days since 1970-01-01 in the Gregorian calendar. */
