@@ -51,8 +51,9 @@ test('a transaction is done only where all its conditions hold', async (t) => {
     { put: '/txn/a', value: '1' },
     { put: '/txn/b', value: '2' },
   ]
-  assert.equal(await etcd.txn([absent], create, { repeatable: false }, signal), true)
-  assert.equal(await etcd.txn([absent], [{ delete: '/txn/', prefix: true }], { repeatable: false }, signal), false)
+  const done = async (...args: Parameters<Etcd['txn']>): Promise<boolean> => (await etcd.txn(...args)).succeeded
+  assert.equal(await done([absent], create, { repeatable: false }, signal), true)
+  assert.equal(await done([absent], [{ delete: '/txn/', prefix: true }], { repeatable: false }, signal), false)
   const modRevision = (await etcd.get('/txn/a', signal))?.modRevision ?? 0n
   assert.equal(
     await etcd.txn(

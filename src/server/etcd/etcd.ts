@@ -62,6 +62,11 @@ export type EtcdOp =
   | { readonly put: string; readonly value: string; readonly lease?: bigint }
   | { readonly delete: string; readonly prefix?: boolean }
 
+export interface EtcdTxnResult {
+  readonly succeeded: boolean
+  readonly revision: bigint
+}
+
 /** All keys of a prefix, or what changed since; `undefined` values are deletions. */
 export type EtcdWatchEvent =
   | { readonly type: 'snapshot'; readonly entries: readonly EtcdEntry[]; readonly revision: bigint }
@@ -88,7 +93,7 @@ export interface Etcd extends Disposable {
   /** Returns how many keys there were. */
   delete(key: string, options: { readonly prefix?: boolean }, signal: AbortSignal): Promise<number>
   /**
-   * True where all conditions held and the operations were done. `repeatable`: doing it twice does no harm, so that it is
+   * `succeeded` where all conditions held and the operations were done, at `revision`. `repeatable`: doing it twice does no harm, so that it is
    * retried when its outcome is unknown; otherwise that rejects at once.
    */
   txn(
@@ -96,7 +101,7 @@ export interface Etcd extends Disposable {
     operations: readonly EtcdOp[],
     options: { readonly repeatable: boolean },
     signal: AbortSignal,
-  ): Promise<boolean>
+  ): Promise<EtcdTxnResult>
   /** A snapshot of the prefix, then its changes; another snapshot where changes were missed. Ends with the signal. */
   watch(prefix: string, signal: AbortSignal): AsyncGenerator<EtcdWatchEvent, void>
   grantLease(ttlSeconds: number, signal: AbortSignal): Promise<bigint>
@@ -209,7 +214,7 @@ class EtcdClient implements Etcd {
     operations: readonly EtcdOp[],
     options: { readonly repeatable: boolean },
     signal: AbortSignal,
-  ): Promise<boolean> {
+  ): Promise<EtcdTxnResult> {
     const request = { compare: conditions.map(compareOf), success: operations.map(operationOf), failure: [] }
     const response = await this.#call<TxnResponse>(
       'txn',
@@ -217,7 +222,7 @@ class EtcdClient implements Etcd {
       signal,
       (endpoint, metadata, call, done) => endpoint.kv.txn(request, metadata, call, done),
     )
-    return response.succeeded
+    return { succeeded: response.succeeded, revision: response.header?.revision ?? 0n }
   }
 
   async *watch(prefix: string, signal: AbortSignal): AsyncGenerator<EtcdWatchEvent, void> {

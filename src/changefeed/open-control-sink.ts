@@ -1,0 +1,24 @@
+import { createProtocol } from '../codec/protocols.ts'
+import type { ReplicaConfig } from '../config/replica-config.ts'
+import type { SinkSettings } from '../config/sink-settings.ts'
+import { createDispatcher } from '../dispatcher/dispatcher.ts'
+import { openControlSink, type PrepareContext } from '../sink/open-sink.ts'
+import type { ControlSink } from '../sink/sink.ts'
+
+/** Opens the control side of a changefeed's sink with its protocol and dispatcher; `settings` are prepared ones. */
+export function openChangefeedControlSink(
+  settings: SinkSettings,
+  config: ReplicaConfig,
+  context: PrepareContext,
+  signal: AbortSignal,
+): Promise<ControlSink> {
+  const { codec } = settings
+  const { timeZone } = context
+  const protocol = codec === undefined ? undefined : createProtocol(codec, { timeZone })
+  const dispatcher = createDispatcher(config.sink, {
+    defaultTopic: settings.scheme === 'kafka' ? settings.topic : '',
+    caseSensitive: config.caseSensitive,
+    protocol: codec?.protocol ?? '',
+  })
+  return openControlSink(settings, { ...context, protocol, dispatcher }, signal)
+}

@@ -1,0 +1,37 @@
+import type { ChangefeedProgress } from '../../changefeed/control.ts'
+import type { Filter } from '../../filter/filter.ts'
+import type { SinkSettings } from '../../config/sink-settings.ts'
+import type { ChangefeedInfo, ChangefeedStatus } from '../store/values.ts'
+import type { FeedState } from './feed-state.ts'
+
+/** What a stored configuration means; `undefined` members do not exist: a feed has a plan, or a reason why not. */
+export interface FeedPlan {
+  readonly sink: SinkSettings
+  readonly filter: Filter
+}
+
+/** A changefeed in the owner's memory. */
+export interface Feed {
+  info: ChangefeedInfo
+  /** Where `info` stands in etcd. */
+  infoRevision: bigint
+  infoCreateRevision: bigint
+  status: ChangefeedStatus
+  /** False until the status key exists. */
+  statusStored: boolean
+  state: FeedState
+  /** The error where the stored configuration needs something that is not there: it is neither run nor changed. */
+  plan: FeedPlan | Error
+  /** Of the run under way. */
+  progress: ChangefeedProgress | undefined
+  run: FeedRun | undefined
+  /** Changes of the stored state wait for one another. */
+  queue: Promise<unknown>
+  gone: boolean
+}
+
+export interface FeedRun {
+  readonly epoch: bigint
+  readonly abort: AbortController
+  readonly done: Promise<void>
+}

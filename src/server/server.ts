@@ -1,0 +1,111 @@
+import { availableParallelism } from 'node:os'
+import { collectDefaultMetrics, Registry } from 'prom-client'
+import { BUILD_INFO } from '../base/build-info.ts'
+import type { Clock } from '../base/clock.ts'
+import { createFailPoints } from '../base/fail-point.ts'
+import { createFence } from '../base/fence.ts'
+import type { LogControl } from '../base/unified-log.ts'
+import type { ServerConfig } from '../config/server-config.ts'
+import { openPdClient } from '../upstream/pd/client.ts'
+import type { SecurityOptions } from '../upstream/pd/pd.ts'
+import { openWorkerPool } from '../worker/pool.ts'
+import { Capture } from './capture/capture.ts'
+import { openEtcd } from './etcd/etcd.ts'
+import type { ServerHandle } from './handle.ts'
+import { createOwnerMetrics } from './owner/metrics.ts'
+import { createServerHandle } from './server-handle.ts'
+import { clusterKeys } from './store/keys.ts'
+
+export interface ServerOptions {
+  readonly config: ServerConfig
+  readonly pdEndpoints: readonly string[]
+  readonly security: SecurityOptions
+  /** IANA name in which TIMESTAMP values are printed. */
+  readonly timeZone: string
+  /** Under which other captures and clients reach this one. */
+  readonly address: string
+  readonly dataDir: string
+  /** undefined = one per core. */
+  readonly dataWorkers: number | undefined
+  readonly failPoints: string
+  readonly log: LogControl
+  readonly clock: Clock
+}
+
+export interface Server extends AsyncDisposable {
+  readonly handle: ServerHandle
+  /** Resolves when the server has stopped by the signal; rejects with what else ended it. */
+  readonly stopped: Promise<void>
+}
+
+/**
+ * Starts a capture. Resolves when it is registered. Rejects with `CDC:ErrVersionIncompatible` beside live captures of
+ * TiCDC, and with the errors of PD and etcd.
+ */
+export async function startServer(options: ServerOptions, signal: AbortSignal): Promise<Server> {
+  const { config, pdEndpoints, security, address, log, clock } = options
+  const stop = new AbortController()
+  const running = AbortSignal.any([signal, stop.signal])
+  await using resources = new AsyncDisposableStack()
+  const pd = resources.use(await openPdClient({ endpoints: pdEndpoints, security, log, clock }, running))
+  const etcd = resources.use(openEtcd({ endpoints: pdEndpoints, security, log, clock }))
+  const etcdClusterId = await etcd.clusterId(running)
+  const fence = createFence()
+  const metrics = new Registry()
+  collectDefaultMetrics({ register: metrics })
+  const workers = resources.use(
+    await openWorkerPool(
+      {
+        workers: options.dataWorkers ?? availableParallelism(),
+        start: { pdEndpoints, security, fence: fence.shared, failPoints: options.failPoints, captureAddress: address },
+        log,
+      },
+      running,
+    ),
+  )
+  const keys = clusterKeys(config.clusterId)
+  const environment = {
+    pd,
+    security,
+    workers,
+    fence,
+    captureAddress: address,
+    timeZone: options.timeZone,
+    clock,
+    log,
+    metrics,
+    failPoints: createFailPoints(options.failPoints),
+  }
+  const capture = new Capture({
+    session: {
+      etcd,
+      keys,
+      ttlSeconds: config.captureSessionTtl,
+      fence,
+      clock,
+      log,
+      capture: {
+        address,
+        version: BUILD_INFO.releaseVersion,
+        gitHash: BUILD_INFO.gitHash,
+        deployPath: process.argv[1] ?? '',
+        startTimestamp: Math.floor(clock.now() / 1000),
+      },
+    },
+    owner: { etcd, keys, clusterId: config.clusterId, etcdClusterId, gcTtlSeconds: config.gcTtl, environment },
+  })
+  createOwnerMetrics(metrics, () => capture.owner, clock)
+  await capture.register(running)
+  const stopped = capture.run(running)
+  stopped.catch(() => {})
+  const moved = resources.move()
+  return {
+    handle: createServerHandle({ capture, etcd, keys, clusterId: config.clusterId, environment, workers, log }),
+    stopped,
+    async [Symbol.asyncDispose]() {
+      stop.abort()
+      await stopped.catch(() => {})
+      await moved[Symbol.asyncDispose]()
+    },
+  }
+}
