@@ -188,7 +188,12 @@ export class FeedService implements Disposable {
     if (region === undefined)
       return this.fail(subscription, FeedErrors.create({ regionNotFound: { regionId: subscription.regionId } }))
     if (region.version !== subscription.version)
-      return this.fail(subscription, FeedErrors.create({ epochNotMatch: { currentRegions: [regionMeta(region)] } }))
+      return this.fail(
+        subscription,
+        FeedErrors.create({
+          epochNotMatch: { currentRegions: this.cluster.regions.current(region, subscription.version) },
+        }),
+      )
     if (region.leader?.storeId !== this.storeId)
       return this.fail(subscription, FeedErrors.create({ notLeader: { regionId: region.id, leader: region.leader } }))
     const snapshot = this.snapshot(subscription)

@@ -1,11 +1,11 @@
 import type { Error as RegionError } from '../../proto/errorpb.ts'
 import { Error as RegionErrors } from '../../proto/errorpb.ts'
+import type { Region as RegionMeta } from '../../proto/metapb.ts'
 import type { Context } from '../../proto/kvrpcpb.ts'
 import type { RegionFault } from '../faults.ts'
 import { inRange } from './bytes.ts'
 import type { Cluster } from './cluster.ts'
 import type { Region } from './regions.ts'
-import { regionMeta } from './regions.ts'
 
 const FITS_KV = (kind: RegionFault): boolean => kind !== 'congested'
 
@@ -33,7 +33,8 @@ export function checkRegion(
       mismatchPeerId: { requestPeerId: context?.peer?.id ?? 0n, storePeerId: peer.id },
     })
   if (region.leader?.id !== peer.id && !(context?.replicaRead || context?.staleRead)) return notLeader(region)
-  if (context?.regionEpoch?.version !== region.version) return epochNotMatch([region])
+  const version = context?.regionEpoch?.version ?? 0n
+  if (version !== region.version) return epochNotMatch(cluster.regions.current(region, version))
   const outside = keys.find((key) => !inRange(key, region.rawStart, region.rawEnd))
   if (outside !== undefined)
     return RegionErrors.create({
@@ -52,8 +53,8 @@ const notLeader = (region: Region): RegionError =>
     notLeader: { regionId: region.id, leader: region.leader },
   })
 
-const epochNotMatch = (regions: readonly Region[]): RegionError =>
-  RegionErrors.create({ message: 'epoch not match', epochNotMatch: { currentRegions: regions.map(regionMeta) } })
+const epochNotMatch = (currentRegions: RegionMeta[]): RegionError =>
+  RegionErrors.create({ message: 'epoch not match', epochNotMatch: { currentRegions } })
 
 function injected(fault: RegionFault, region: Region): RegionError {
   switch (fault) {

@@ -88,6 +88,12 @@ export class RegionSet {
     return this.ordered[this.ordered.indexOf(this.byEncodedKey(encoded)) - 1]
   }
 
+  /** What an EpochNotMatch tells: the region, and for a client that is behind the one before it, where splits put new ones. */
+  current(region: Region, askedVersion: bigint): RegionMeta[] {
+    const sibling = askedVersion < region.version ? this.ordered[this.ordered.indexOf(region) - 1] : undefined
+    return [region, ...(sibling === undefined ? [] : [sibling])].map(regionMeta)
+  }
+
   /** Regions from the one that contains `start` on, up to `end` (empty: no bound); limit 0: no limit. */
   scan(start: Buffer, end: Buffer, limit: number): readonly Region[] {
     const from = this.ordered.indexOf(this.byEncodedKey(start))
@@ -124,9 +130,10 @@ export class RegionSet {
         endKey: index === keys.length ? region.endKey : encodeKey(rawEnd),
       }
       if (index === keys.length) return { ...region, ...range, version }
+      const newId = this.allocateId()
       const peers = region.peers.map((peer) => Peers.create({ ...peer, id: this.allocateId() }))
       const leader = peers.find((peer) => peer.storeId === region.leader?.storeId)
-      return { ...region, ...range, version, id: this.allocateId(), peers, leader }
+      return { ...region, ...range, version, id: newId, peers, leader }
     })
     this.ordered.splice(this.ordered.indexOf(region), 1, ...into)
     this.tell({ kind: 'split', id, into })
