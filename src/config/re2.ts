@@ -10,9 +10,11 @@ export interface Re2Options {
  */
 export function compileRe2(pattern: string, options: Re2Options): RegExp {
   const ignoreCase = options.ignoreCase || /^\(\?[msU]*i[imsU]*\)/.test(pattern)
-  const source = new Translator(pattern, ignoreCase, options.ignoreCase).translate()
+  const translator = new Translator(pattern, options.ignoreCase)
+  const folded = translator.translate(ignoreCase)
+  const source = folded ?? translator.translate(undefined)
   try {
-    return new RegExp(source, ignoreCase ? 'iu' : 'u')
+    return new RegExp(source ?? '', folded !== undefined && ignoreCase ? 'iv' : 'v')
   } catch (error) {
     throw new SyntaxError(`error parsing regexp: not supported: \`${pattern}\``, { cause: error })
   }
@@ -26,31 +28,30 @@ interface Flags {
 }
 
 const CATEGORY = /^(?:C[cfos]?|L[lmotu]?|M[cen]?|N[dlo]?|P[cdefios]?|S[ckmo]?|Z[lps]?|Any)$/
-/** Bodies of character classes. */
+/** Bodies of character classes; a negated one is a class of its own inside another (flag `v`). */
 const PERL: Readonly<Record<string, string>> = {
   d: '0-9',
-  D: '\\D',
+  D: '[^0-9]',
   s: '\\t\\n\\f\\r ',
-  S: '\\0-\\x08\\x0b\\x0e-\\x1f!-\\u{10ffff}',
-  w: '\\w',
-  W: '\\W',
+  S: '[^\\t\\n\\f\\r ]',
+  w: '0-9A-Za-z_',
+  W: '[^0-9A-Za-z_]',
 }
-/** Name → body, body of its negation. */
-const POSIX: Readonly<Record<string, readonly [string, string]>> = {
-  alnum: ['0-9A-Za-z', '\\0-/:-@\\x5b-`\\x7b-\\u{10ffff}'],
-  alpha: ['A-Za-z', '\\0-@\\x5b-`\\x7b-\\u{10ffff}'],
-  ascii: ['\\0-\\x7f', '\\x80-\\u{10ffff}'],
-  blank: ['\\t ', '\\0-\\x08\\n-\\x1f!-\\u{10ffff}'],
-  cntrl: ['\\0-\\x1f\\x7f', ' -~\\x80-\\u{10ffff}'],
-  digit: ['0-9', '\\D'],
-  graph: ['!-~', '\\0- \\x7f-\\u{10ffff}'],
-  lower: ['a-z', '\\0-`\\x7b-\\u{10ffff}'],
-  print: [' -~', '\\0-\\x1f\\x7f-\\u{10ffff}'],
-  punct: ['!-/:-@\\x5b-`\\x7b-~', '\\0- 0-9A-Za-z\\x7f-\\u{10ffff}'],
-  space: ['\\t-\\r ', '\\0-\\x08\\x0e-\\x1f!-\\u{10ffff}'],
-  upper: ['A-Z', '\\0-@\\x5b-\\u{10ffff}'],
-  word: ['\\w', '\\W'],
-  xdigit: ['0-9A-Fa-f', '\\0-/:-@G-`g-\\u{10ffff}'],
+const POSIX: Readonly<Record<string, string>> = {
+  alnum: '0-9A-Za-z',
+  alpha: 'A-Za-z',
+  ascii: '\\0-\\x7f',
+  blank: '\\t ',
+  cntrl: '\\0-\\x1f\\x7f',
+  digit: '0-9',
+  graph: '!-~',
+  lower: 'a-z',
+  print: ' -~',
+  punct: '!-\\/:-@\\[-`\\{-~',
+  space: '\\t-\\r ',
+  upper: 'A-Z',
+  word: '0-9A-Za-z_',
+  xdigit: '0-9A-Fa-f',
 }
 const CONTROL: Readonly<Record<string, number>> = { a: 7, f: 12, n: 10, r: 13, t: 9, v: 11 }
 const MAX_REPEAT = 1000
@@ -59,23 +60,28 @@ class Translator {
   readonly #pattern: string
   /** Code points of the pattern. */
   readonly #chars: readonly string[]
-  /** What the `i` flag of the result says; atoms that differ say so themselves. */
-  readonly #folded: boolean
-  readonly #names = new Set<string>()
-  #at = 0
+  readonly #start: Flags
   #flags: Flags
+  #at = 0
+  /** The flag `i` of the whole result; undefined = every atom says for itself. */
+  #folded: boolean | undefined
+  #mixed = false
 
-  constructor(pattern: string, folded: boolean, ignoreCase: boolean) {
+  constructor(pattern: string, ignoreCase: boolean) {
     this.#pattern = pattern
     this.#chars = Array.from(pattern)
-    this.#folded = folded
-    this.#flags = { i: ignoreCase, m: false, s: false, U: false }
+    this.#start = { i: ignoreCase, m: false, s: false, U: false }
+    this.#flags = this.#start
   }
 
-  translate(): string {
+  /** undefined where `folded` does not hold for the whole pattern: V8 forgets the flag behind a group with its own. */
+  translate(folded: boolean | undefined): string | undefined {
+    this.#folded = folded
+    this.#flags = this.#start
+    this.#at = 0
     const source = this.#alternatives()
     if (this.#at < this.#chars.length) throw this.#error('unexpected )', this.#pattern)
-    return source
+    return this.#mixed && folded !== undefined ? undefined : source
   }
 
   /** Up to the end or an unmatched `)`. */
@@ -101,10 +107,7 @@ class Translator {
         continue
       }
       const atom = this.#atom()
-      if (atom === undefined) {
-        repeatable = false
-        continue
-      }
+      if (atom === undefined) continue
       out += atom
       repeatable = true
     }
@@ -160,8 +163,6 @@ class Translator {
       if (named !== null) {
         const [all, name = ''] = named
         if (!/^\w+$/.test(name)) throw this.#error('invalid named capture', `(?${all}`)
-        if (this.#names.has(name)) throw this.#error('duplicate capture group name', name)
-        this.#names.add(name)
         this.#at += 1 + Array.from(all).length
       } else {
         const flags = /^([imsU]*)(?:-([imsU]+))?([:)])/.exec(rest)
@@ -193,7 +194,10 @@ class Translator {
       case 'b':
       case 'B':
         this.#at++
-        return `(?-i:\\${c})`
+        if (this.#folded === undefined) return `(?-i:\\${c})`
+        // With the flag, V8's word characters include U+017F and U+212A.
+        if (this.#folded) this.#mixed = true
+        return `(?:\\${c})`
       case 'Q': {
         const start = this.#at + 1
         let end = start
@@ -205,7 +209,7 @@ class Translator {
       }
       default: {
         const body = this.#classEscape()
-        if (body !== undefined) return this.#fold(body.startsWith('\\P') ? `[^\\p${body.slice(2)}]` : `[${body}]`)
+        if (body !== undefined) return this.#fold(`[${body}]`)
         return this.#fold(literal(String.fromCodePoint(this.#charEscape())))
       }
     }
@@ -227,7 +231,7 @@ class Translator {
           const [all, negated = '', name = ''] = named
           const body = POSIX[name]
           if (body === undefined) throw this.#error('invalid character class range', all)
-          out += body[negated === '' ? 0 : 1]
+          out += negated === '' ? body : `[^${body}]`
           this.#at += Array.from(all).length
           continue
         }
@@ -278,9 +282,9 @@ class Translator {
     this.#at += Array.from(all).length
     const property = CATEGORY.test(name) ? name : `Script=${name}`
     const negated = (c === 'P') !== (caret !== '')
-    const body = `\\${negated ? 'P' : 'p'}{${property}}`
+    const body = negated ? `[^\\p{${property}}]` : `\\p{${property}}`
     try {
-      new RegExp(body, 'u')
+      new RegExp(`[${body}]`, 'v')
     } catch {
       throw this.#error('invalid character class range', `\\${all}`)
     }
@@ -308,7 +312,9 @@ class Translator {
   }
 
   #fold(atom: string): string {
-    return this.#flags.i === this.#folded ? atom : this.#flags.i ? `(?i:${atom})` : `(?-i:${atom})`
+    if (this.#folded === undefined) return this.#flags.i ? `(?i:${atom})` : `(?-i:${atom})`
+    if (this.#flags.i !== this.#folded) this.#mixed = true
+    return atom
   }
 
   #error(what: string, where: string): SyntaxError {
