@@ -19,8 +19,11 @@ export interface ConsumedRecord {
 /** The interpreter that has PyMySQL and confluent-kafka. */
 export const python = (): string => join(cacheFolder('venv'), 'bin', 'python')
 
+let hasPackages = false
+
 export async function available(): Promise<Availability> {
-  if (existsSync(python()) && hasCommand(python(), '-c', 'import confluent_kafka, pymysql')) return true
+  hasPackages ||= existsSync(python()) && hasCommand(python(), '-c', 'import confluent_kafka, pymysql')
+  if (hasPackages) return true
   return 'the Python packages confluent-kafka and PyMySQL are missing (run: npm run setup:test)'
 }
 

@@ -37,9 +37,12 @@ export interface KafkaBroker extends AsyncDisposable {
   tool(mainClass: string, ...args: string[]): Promise<string>
 }
 
+let hasJava: boolean | undefined
+
 /** True when the jars and Java are there. */
 export async function available(): Promise<Availability> {
-  if (!hasCommand('java', '-version')) return 'Java is missing (Debian: apt-get install openjdk-17-jre-headless)'
+  hasJava ??= hasCommand('java', '-version')
+  if (!hasJava) return 'Java is missing (Debian: apt-get install openjdk-17-jre-headless)'
   if (!existsSync(join(jars(), 'complete'))) return 'the jars of Apache Kafka are missing (run: npm run setup:test)'
   return true
 }

@@ -25,7 +25,7 @@ export async function prepareKafka(
   const topics = new Topics(cluster, settings, context.log, context.clock)
   try {
     const existing = await topics.find(settings.topic, either)
-    checkPartitions(settings, existing?.partitions.length)
+    checkPartitions(settings, existing?.partitions.length, context)
     if (settings.requiredAcks === -1) await checkReplicas(settings, existing !== undefined, topics, either)
     const limit = await topics.setting(existing?.name, 'max.message.bytes', 'message.max.bytes', either)
     await topics.ensure(settings.topic, either)
@@ -46,13 +46,15 @@ export async function prepareKafka(
 /** Codes that name their own stage; others are wrapped. */
 const STAGE_CODES: ReadonlySet<string> = new Set(['CDC:ErrKafkaNewProducer', 'CDC:ErrKafkaCreateTopic'])
 
-function checkPartitions(settings: KafkaSettings, actual: number | undefined): void {
+function checkPartitions(settings: KafkaSettings, actual: number | undefined, { log }: PrepareContext): void {
   const wanted = settings.partitionNum
-  if (wanted === undefined || actual === undefined || wanted <= actual) return
-  throw new CdcError(
-    'CDC:ErrKafkaInvalidPartitionNum',
-    `the number of partition (${wanted}) specified in sink-uri is more than that of actual topic (${actual})`,
-  )
+  if (wanted === undefined || actual === undefined || wanted === actual) return
+  if (wanted > actual)
+    throw new CdcError(
+      'CDC:ErrKafkaInvalidPartitionNum',
+      `the number of partition (${wanted}) specified in sink-uri is more than that of actual topic (${actual})`,
+    )
+  log.warn('only the first partitions of the kafka topic are used', { topic: settings.topic, wanted, actual })
 }
 
 /** A topic that exists has its replicas already; only for a new one the factor says something. */

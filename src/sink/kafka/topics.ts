@@ -98,6 +98,16 @@ export class Topics {
   }
 
   async #findOrCreate(name: string, signal: AbortSignal): Promise<Topic> {
+    try {
+      return await this.#look(name, signal)
+    } catch (cause) {
+      signal.throwIfAborted()
+      if (cause instanceof CdcError) throw cause
+      throw new CdcError('CDC:ErrKafkaNewProducer', `cannot look up topic ${name}`, { cause })
+    }
+  }
+
+  async #look(name: string, signal: AbortSignal): Promise<Topic> {
     const found = await this.find(name, signal)
     if (found !== undefined) return this.#describe(found, signal)
     if (!this.#settings.autoCreateTopic)
