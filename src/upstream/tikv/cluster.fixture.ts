@@ -1,0 +1,185 @@
+// A simulated cluster in its own process, reached only over its ports, and a small transaction client.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+
+import { CdcError } from '../../base/errors.ts'
+import {
+  BatchRollbackRequest,
+  CommitRequest,
+  type KeyError,
+  Op,
+  PrewriteRequest,
+  type PrewriteResponse,
+} from '../../proto/kvrpcpb.ts'
+import { TikvService } from '../../proto/tikvpb.ts'
+import { compareBytes } from '../../tidb/key.ts'
+import { Ts } from '../../tidb/ts.ts'
+import type { KvClient } from './kv-client.ts'
+import { resolveLocks } from './resolve-locks.ts'
+
+export interface Cluster extends AsyncDisposable {
+  readonly pd: string
+  readonly admin: string
+  get(path: string): Promise<Record<string, unknown>>
+  fault(name: string, body: object): Promise<void>
+}
+
+export async function startCluster(): Promise<Cluster> {
+  const cdc = join(import.meta.dirname, '..', '..', '..', 'bin', 'cdc')
+  const args = ['playground', '--pd-port', '0', '--sql-port', '0', '--admin-port', '0']
+  const child = spawn(cdc, args, { stdio: ['ignore', 'pipe', 'ignore'] })
+  const lines = createInterface({ input: child.stdout })
+  const [line] = await Promise.race([once(lines, 'line'), once(child, 'exit').then(() => ['{}'])])
+  const addresses: { pd?: string; admin?: string } = JSON.parse(String(line))
+  const { pd = '', admin = '' } = addresses
+  if (pd === '') throw new Error('the simulated cluster did not start')
+  return {
+    pd,
+    admin,
+    async get(path) {
+      const answer: unknown = await (await fetch(admin + path)).json()
+      return Object(answer)
+    },
+    async fault(name, body) {
+      const answer = await fetch(`${admin}/faults/${name}`, { method: 'POST', body: JSON.stringify(body) })
+      if (!answer.ok) throw new Error(`${name}: ${answer.status} ${await answer.text()}`)
+      await answer.text()
+    },
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGTERM')
+      if (child.exitCode === null) await once(child, 'exit')
+    },
+  }
+}
+
+export interface Write {
+  readonly key: Uint8Array
+  /** undefined = delete. */
+  readonly value: Uint8Array | undefined
+}
+export const TXN_MODES = ['two-phase', 'async', 'one-phase', 'rolled-back', 'left-behind'] as const
+export type TxnMode = (typeof TXN_MODES)[number]
+
+/** Runs one transaction; returns its commit-ts, 0 where it does not come to one or its outcome is left to others. */
+export async function runTxn(kv: KvClient, writes: readonly Write[], mode: TxnMode, signal: AbortSignal): Promise<Ts> {
+  const startTs = await kv.pd.tso(signal)
+  // In key order, as they are sent: the primary is locked first, and no two transactions wait for each other.
+  const keys = writes.map((write) => write.key).toSorted(compareBytes)
+  const primary = keys[0] ?? Buffer.alloc(0)
+  const byKey = new Map(writes.map((write) => [Buffer.from(write.key).toString('hex'), write]))
+  const useAsyncCommit = mode === 'async'
+  let minCommitTs = 0n
+  let onePcCommitTs = 0n
+  const prewrite = async (): Promise<void> => {
+    await kv.callGrouped(
+      keys,
+      TikvService.kvPrewrite,
+      (context, group) =>
+        PrewriteRequest.fromPartial({
+          context,
+          mutations: group.map((key) => {
+            const value = byKey.get(Buffer.from(key).toString('hex'))?.value
+            return { op: value === undefined ? Op.Del : Op.Put, key: Buffer.from(key), value: Buffer.from(value ?? []) }
+          }),
+          primaryLock: Buffer.from(primary),
+          startVersion: startTs,
+          lockTtl: mode === 'left-behind' ? 1n : 20_000n,
+          txnSize: BigInt(keys.length),
+          useAsyncCommit,
+          secondaries: useAsyncCommit ? keys.slice(1).map((key) => Buffer.from(key)) : [],
+          minCommitTs: startTs + 1n,
+          tryOnePc: mode === 'one-phase' && group.length === keys.length,
+        }),
+      (answer: PrewriteResponse) => {
+        const [error] = answer.errors
+        if (error !== undefined) throw new Refused(error)
+        if (answer.minCommitTs > minCommitTs) minCommitTs = answer.minCommitTs
+        onePcCommitTs = answer.onePcCommitTs
+      },
+      signal,
+    )
+  }
+  for (;;) {
+    const failure = await refusalOf(prewrite())
+    if (failure === undefined) break
+    if (failure.locked === undefined) {
+      await rollBack(kv, keys, startTs, signal)
+      return Ts(0n)
+    }
+    const { waitMs } = await resolveLocks(kv, 0n, [failure.locked], signal)
+    if (waitMs > 0) await kv.clock.sleep(Math.min(waitMs, 20), signal)
+  }
+  if (onePcCommitTs !== 0n) return Ts(onePcCommitTs)
+  if (mode === 'left-behind') return Ts(0n)
+  if (mode === 'rolled-back') {
+    await rollBack(kv, keys, startTs, signal)
+    return Ts(0n)
+  }
+  const commitTs = useAsyncCommit && minCommitTs > 0n ? Ts(minCommitTs) : await kv.pd.tso(signal)
+  for (const some of [keys.slice(0, 1), keys.slice(1)]) {
+    if (some.length > 0 && !(await commit(kv, some, startTs, commitTs, signal))) return Ts(0n)
+  }
+  return commitTs
+}
+
+/** Ends a round of prewrites at the first region that refuses: no secondary is locked before its primary. */
+class Refused extends Error {
+  readonly error: KeyError
+
+  constructor(error: KeyError) {
+    super('prewrite refused')
+    this.error = error
+  }
+}
+
+async function refusalOf(work: Promise<void>): Promise<KeyError | undefined> {
+  try {
+    await work
+    return undefined
+  } catch (error) {
+    if (error instanceof Refused) return error.error
+    throw error
+  }
+}
+
+/** False when somebody rolled the transaction back. */
+async function commit(
+  kv: KvClient,
+  keys: readonly Uint8Array[],
+  startVersion: Ts,
+  commitVersion: Ts,
+  signal: AbortSignal,
+): Promise<boolean> {
+  let done = true
+  await kv.callGrouped(
+    keys,
+    TikvService.kvCommit,
+    (context, group) =>
+      CommitRequest.fromPartial({ context, startVersion, commitVersion, keys: group.map((key) => Buffer.from(key)) }),
+    ({ error }) => {
+      if (error?.txnLockNotFound !== undefined || error?.retryable) done = false
+      else if (error !== undefined)
+        throw new CdcError('CDC:ErrUnexpected', `commit: ${JSON.stringify(Object.keys(error))}`)
+    },
+    signal,
+  )
+  return done
+}
+
+async function rollBack(
+  kv: KvClient,
+  keys: readonly Uint8Array[],
+  startVersion: Ts,
+  signal: AbortSignal,
+): Promise<void> {
+  await kv.callGrouped(
+    keys,
+    TikvService.kvBatchRollback,
+    (context, group) =>
+      BatchRollbackRequest.fromPartial({ context, startVersion, keys: group.map((key) => Buffer.from(key)) }),
+    () => {},
+    signal,
+  )
+}
