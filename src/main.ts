@@ -8,4 +8,6 @@ for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const)
     stopping.abort(new DOMException(`stopped by ${name}`, 'AbortError'))
   })
 
-process.exitCode = await runCli(process.argv.slice(2), process.env, stopping.signal)
+const code = await runCli(process.argv.slice(2), process.env, stopping.signal)
+// Idle connections that have not closed yet must not hold a command back. Output to a pipe or file is written by now.
+process.exit(code)

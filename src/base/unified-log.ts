@@ -164,6 +164,7 @@ function fieldText(value: unknown): string {
   if (typeof value === 'string') return value
   if (value instanceof Error) return describeError(value)
   if (typeof value !== 'object' || value === null) return String(value)
+  if (Array.isArray(value)) return `[${value.map(fieldText).join(',')}]`
   return JSON.stringify(value, (_key, member: unknown) => (typeof member === 'bigint' ? member.toString() : member))
 }
 

@@ -7,7 +7,7 @@ import type { Credentials } from './credentials.ts'
 import { textOf } from './remote.ts'
 
 const ROOT = '/tidb/cdc/'
-const DIAL_MS = 8_000
+const DIAL_MS = 4_000
 
 /** `host:port` of the owner, found in the etcd at PD (reference: interface, section 2.1). */
 export async function findOwner(pd: string, credentials: Credentials, signal: AbortSignal): Promise<string> {

@@ -19,7 +19,6 @@ import type { FlagValues } from './flags.ts'
 
 /** Runs until a signal (exit code 0) or a fatal error (1). */
 export async function run(context: CommandContext): Promise<number> {
-  const { flags } = context
   const checked = readOptions(context)
   warnOfFlags(context)
   for (const warning of checked.warnings) context.warn(`[WARN] ${warning}`)
@@ -31,29 +30,44 @@ export async function run(context: CommandContext): Promise<number> {
     clock: systemClock,
   })
   logUnexpected(log)
-  const dataDir = prepareDataDir(checked.config.dataDir)
+  try {
+    await serve(context, checked, log)
+    log.info('cdc server exits normally')
+    return 0
+  } catch (error) {
+    if (context.signal.aborted) return 0
+    log.error('cdc server exits with error', { error })
+    throw error
+  }
+}
+
+/** Opens the port, starts the capture, and resolves when a signal has stopped both. */
+async function serve(context: CommandContext, checked: CheckedServer, log: LogControl): Promise<void> {
+  const { config, pdEndpoints } = checked
+  const dataWorkers = context.flags.int('data-workers')
+  const dataDir = prepareDataDir(config.dataDir)
   const tls = readTls(checked)
-  const listen = splitHostPort(checked.config.addr) ?? { host: '127.0.0.1', port: 0 }
+  const listen = splitHostPort(config.addr) ?? { host: '127.0.0.1', port: 0 }
   await using api = await openApi({ ...listen, log, ...(tls === undefined ? {} : { tls }) }).catch((cause: unknown) => {
-    throw new CdcError('CDC:ErrServeHTTP', `serve http error: cannot listen on ${checked.config.addr}`, { cause })
+    throw new CdcError('CDC:ErrServeHTTP', `serve http error: cannot listen on ${config.addr}`, { cause })
   })
-  const address = checked.config.advertiseAddr.replace(/:0$/, `:${api.port}`)
+  const address = config.advertiseAddr.replace(/:0$/, `:${api.port}`)
   log.info('Welcome to Change Data Capture (CDC)', {
     'release-version': BUILD_INFO.releaseVersion,
     'git-hash': BUILD_INFO.gitHash,
     'node-version': process.version,
     address,
-    pd: checked.pdEndpoints,
+    pd: pdEndpoints,
   })
   await using server = await startServer(
     {
-      config: checked.config,
-      pdEndpoints: checked.pdEndpoints,
+      config,
+      pdEndpoints,
       security: checked.tls ?? {},
       timeZone: checked.timeZone,
       address,
       dataDir,
-      dataWorkers: flags.int('data-workers') === 0 ? undefined : flags.int('data-workers'),
+      dataWorkers: dataWorkers > 0 ? dataWorkers : undefined,
       failPoints: context.env['TIDEWIRE_FAIL_POINTS'] ?? '',
       log,
       clock: systemClock,
@@ -62,8 +76,6 @@ export async function run(context: CommandContext): Promise<number> {
   )
   api.serve(server.handle)
   await server.stopped
-  log.info('cdc server exits normally')
-  return 0
 }
 
 /** Defaults, then the file, then the flags that were given (reference: interface, section 1.1). */

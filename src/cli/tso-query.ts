@@ -14,7 +14,7 @@ export async function run(context: CommandContext): Promise<number> {
     )
   const { tls } = findCredentials(context)
   const security = tls === undefined ? {} : { caPath: tls.ca, certPath: tls.cert, keyPath: tls.key }
-  const options = { endpoints: pd.split(','), security, log: silentLog, clock: systemClock }
+  const options = { endpoints: pd.split(','), security, log: silentLog, clock: systemClock, connectTimeoutMs: 4_000 }
   await using client = await openPdClient(options, context.signal)
   context.print(String(await client.tso(context.signal)))
   return 0

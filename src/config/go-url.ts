@@ -96,7 +96,7 @@ export function parseGoQuery(query: string): [name: string, value: string][] {
   const pairs: [string, string][] = []
   for (const pair of query.split('&')) {
     if (pair === '' || pair.includes(';')) continue
-    const [name, value = ''] = cut(pair, '=').map((part) => percentDecode((part ?? '').replaceAll('+', ' ')))
+    const [name, value] = cut(pair, '=').map((part) => percentDecode((part ?? '').replaceAll('+', ' ')))
     if (name !== undefined && value !== undefined) pairs.push([name, value])
   }
   return pairs

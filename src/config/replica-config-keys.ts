@@ -48,7 +48,7 @@ export const KAFKA_KEYS = {
   saslOauthClientSecret: text(undefined, { ...secret, doc: 'Base64 of the secret.', unbuilt: true }),
   saslOauthTokenUrl: text(undefined, { secret: 'uri', omitEmpty: true, unbuilt: true }),
   saslOauthScopes: texts(undefined, { omitEmpty: true, unbuilt: true }),
-  saslOauthGrantType: text(undefined, { implied: 'client_credentials', unbuilt: true }),
+  saslOauthGrantType: text(undefined, { doc: 'client_credentials when unset.', unbuilt: true }),
   saslOauthAudience: text(undefined, { unbuilt: true }),
   enableTls: bool(undefined, { doc: 'Unset: on when certificate files are given.' }),
   ca: text(undefined, { allowed: 'path of a PEM file' }),
@@ -201,7 +201,7 @@ const SINK = table(
     fileIndexDigit: int(undefined, { implied: 20, allowed: '6..20', sinks: STORAGE, api: 'file_index_width' }),
     enableKafkaSinkV2: bool(false, { sinks: MQ, doc: 'Accepted and ignored: there is one Kafka sink.' }),
     onlyOutputUpdatedColumns: bool(false, { sinks: MQ, doc: 'Old values of unchanged columns are left out.' }),
-    deleteOnlyOutputHandleKeyColumns: bool(false, { sinks: MESSAGES, doc: 'Deletes carry the key columns only.' }),
+    deleteOnlyOutputHandleKeyColumns: bool(false, { sinks: MQ, doc: 'Deletes carry the key columns only.' }),
     contentCompatible: bool(false, { sinks: MQ, doc: "canal-json as MySQL's canal writes it." }),
     safeMode: bool(undefined, { sinks: MYSQL }),
     kafkaConfig: optionalTable(KAFKA_KEYS, { sinks: MQ }),
@@ -310,8 +310,8 @@ export const REPLICA_CONFIG = table(
       },
     ),
     integrity: table({
-      integrityCheckLevel: text('none', { allowed: 'none|correctness', sinks: MQ }),
-      corruptionHandleLevel: text('warn', { allowed: 'warn|error', sinks: MQ }),
+      integrityCheckLevel: text('none', { allowed: 'none|correctness', doc: 'Kafka only.' }),
+      corruptionHandleLevel: text('warn', { allowed: 'warn|error' }),
     }),
     changefeedErrorStuckDuration: duration(1_800_000, {
       allowed: '>= 30m',
