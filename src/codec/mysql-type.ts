@@ -1,3 +1,4 @@
+import { CdcError } from '../base/errors.ts'
 import { FieldFlag, MysqlType, type FieldType } from '../tidb/table-info.ts'
 
 /** Names of types whose charset does not change them. */
@@ -50,7 +51,7 @@ const WIDTHS: ReadonlyMap<MysqlType, readonly [number, number]> = new Map([
   [MysqlType.VarString, [5, 5]],
 ])
 
-/** `int unsigned`: the type without parameters (reference: protocols-json, B.3). */
+/** `int unsigned`: the type without parameters (reference: protocols-json, B.3). Error: `CDC:ErrEncodeFailed`. */
 export const mysqlTypeName = (type: FieldType): string => baseName(type) + attributes(type)
 
 /** `int(11) unsigned`: with length, scale and elements, as TiDB describes the type in short (same section). */
@@ -60,7 +61,7 @@ function baseName(type: FieldType): string {
   const strings = STRING_NAMES.get(type.tp)
   if (strings !== undefined) return strings[type.charset === 'binary' ? 1 : 0]
   const name = NAMES.get(type.tp)
-  if (name === undefined) throw new TypeError(`no name for MySQL type ${type.tp}`)
+  if (name === undefined) throw new CdcError('CDC:ErrEncodeFailed', `unknown MySQL column type ${type.tp}`)
   return name
 }
 
