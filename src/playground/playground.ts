@@ -1,5 +1,5 @@
 import { createServer } from 'node:net'
-import type { AddressInfo, Server as NetServer } from 'node:net'
+import type { Server as NetServer } from 'node:net'
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -30,13 +30,14 @@ import { GcState } from './pd/gc.ts'
 import { createPdHttp } from './pd/http-api.ts'
 import type { PlacementDriver } from './pd/pd-service.ts'
 import { createKeyspaceService, createPdService } from './pd/pd-service.ts'
-import { createSharedPort } from './pd/shared-port.ts'
+import { createSharedPort, listen } from './shared-port.ts'
 import { TimestampOracle } from './pd/tso.ts'
 import type { SavedState } from './saved-state.ts'
 import { openState } from './saved-state.ts'
 import { createCluster } from './tikv/cluster.ts'
 import type { StoreInfo } from './tikv/cluster.ts'
 import { RegionSet } from './tikv/regions.ts'
+import type { Replay } from './tikv/feed-service.ts'
 import { SERVER_OPTIONS, StoreNode } from './tikv/store-node.ts'
 
 const FIRST_STORE_PORT = 20160
@@ -59,6 +60,8 @@ export interface PlaygroundOptions {
   readonly resolvedTsIntervalMs?: number
   /** Change events that may wait on one store, by default 64 MiB. */
   readonly feedQuotaBytes?: number
+  /** For benchmarks: answers change-feed registrations with frames made beforehand. */
+  readonly replay?: Replay
   readonly log: Log
 }
 
@@ -121,6 +124,7 @@ export async function startPlayground(options: PlaygroundOptions, signal: AbortS
       new StoreNode(cluster, info, host, {
         resolvedTsIntervalMs: options.resolvedTsIntervalMs ?? 1000,
         quotaBytes: options.feedQuotaBytes ?? 64 << 20,
+        replay: options.replay,
       }),
     )
     await node.start(options.pdPort === 0 ? 0 : await freePort(host, FIRST_STORE_PORT + index))
@@ -256,17 +260,6 @@ function every(ms: number, work: () => void, stack: AsyncDisposableStack): void 
   stack.defer(() => clearInterval(timer))
 }
 
-async function listen(server: NetServer, host: string, port: number): Promise<number> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, host, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
-  return portOf(server.address())
-}
-
 /** The port itself if nobody has it, else 0. */
 async function freePort(host: string, port: number): Promise<number> {
   const probe = createServer()
@@ -285,6 +278,3 @@ const closeServer = (server: NetServer): Promise<void> =>
     if ('closeAllConnections' in server && typeof server.closeAllConnections === 'function')
       server.closeAllConnections()
   })
-
-const portOf = (address: AddressInfo | string | null): number =>
-  typeof address === 'object' ? (address?.port ?? 0) : 0

@@ -126,14 +126,11 @@ export function checkVersions(delivered: readonly Delivered[], versions: readonl
   }
 }
 
-/** How often each commitTs stands for a row of a table, by the table's first name: to compare with the store's history. */
-export function commitCounts(delivered: readonly Delivered[]): Map<string, number> {
+/** How many rows each commitTs changed: to compare with the store's history. */
+export function commitCounts(delivered: readonly Delivered[]): Record<string, number> {
   const rows = new Map(delivered.filter((event) => event.kind === 'row').map((event) => [identityOf(event), event]))
-  const counts = new Map<string, number>()
-  for (const { table, commitTs } of rows.values()) {
-    const id = `${originOf(table)}/${commitTs}`
-    counts.set(id, (counts.get(id) ?? 0) + 1)
-  }
+  const counts: Record<string, number> = {}
+  for (const { commitTs } of rows.values()) counts[`${commitTs}`] = (counts[`${commitTs}`] ?? 0) + 1
   return counts
 }
 

@@ -94,7 +94,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, contex
     case 'GET /regions':
       return writeJson(response, 200, { regions: cluster.regions.all.map(regionJson) })
     case 'GET /history':
-      return sendHistory(response, cluster, tableIdOf(url.searchParams.get('table') ?? '', cluster))
+      return sendHistory(response, cluster, url.searchParams.get('table'))
     case 'POST /inject/ddl-job':
     case 'POST /inject/kv':
       throw new Refused(`${url.pathname} is not built yet`, 501)
@@ -110,10 +110,16 @@ function help(): string {
     '',
     'GET /regions                the regions with their epochs, leaders and peers',
     'GET /history?table=ID       every committed version of every record key of a table (id, or db.table)',
+    'GET /history                the same of all user tables, dropped ones too',
     ...faults,
     '',
   ].join('\n')
 }
+
+/** Everything that begins with `t`. */
+const ALL_RECORDS = { rawStart: Buffer.from('t'), rawEnd: Buffer.from('u') }
+/** TiDB gives its own tables ids from here on (reference: tidb-storage, section 1.5). */
+const FIRST_SYSTEM_TABLE = 1n << 47n
 
 const regionJson = (region: Region): object => ({
   id: region.id,
@@ -125,16 +131,27 @@ const regionJson = (region: Region): object => ({
   peers: region.peers.map(({ id, storeId }) => ({ id, store: storeId })),
 })
 
-/** `{"table": id, "versions": [{key, startTs, commitTs, op, value}]}`: keys in hex, values in base64, oldest first per key. */
-function sendHistory(response: ServerResponse, cluster: Cluster, tableId: bigint): void {
-  const { rawStart, rawEnd } = rawRange(tableId)
+/**
+ * `{"table": id, "versions": [{table, key, startTs, commitTs, op, value}]}`: keys in hex, values in base64, oldest first per
+ * key. Without a table: those of all user tables.
+ */
+function sendHistory(response: ServerResponse, cluster: Cluster, name: string | null): void {
+  const tableId = name === null ? undefined : tableIdOf(name, cluster)
+  const { rawStart, rawEnd } = tableId === undefined ? ALL_RECORDS : rawRange(tableId)
   const versions: object[] = []
-  for (const { key, writes } of cluster.mvcc.range(rawStart, rawEnd))
+  for (const { key, writes } of cluster.mvcc.range(rawStart, rawEnd)) {
+    const table = tableOfRecord(key)
+    if (table === undefined || (tableId === undefined && table >= FIRST_SYSTEM_TABLE)) continue
     for (const { kind, startTs, commitTs, value } of writes.toReversed())
       if (kind === 'put' || kind === 'delete')
-        versions.push({ key: key.toString('hex'), startTs, commitTs, op: kind, value: value.toString('base64') })
-  writeJson(response, 200, { table: tableId, versions })
+        versions.push({ table, key: key.toString('hex'), startTs, commitTs, op: kind, value: value.toString('base64') })
+  }
+  writeJson(response, 200, { ...(tableId === undefined ? {} : { table: tableId }), versions })
 }
+
+/** `t`, the id, `_r`; undefined for an index key. */
+const tableOfRecord = (key: Buffer): bigint | undefined =>
+  key.length > 11 && key[10] === 0x72 ? key.readBigUInt64BE(1) ^ (1n << 63n) : undefined
 
 function split(body: Body, { cluster }: AdminContext): object {
   const range = rawRange(tableOf(body, cluster))
@@ -178,13 +195,13 @@ function transferLeader(body: Body, { cluster }: AdminContext): object {
   return { regions: regionsIn(cluster, range).map(regionJson) }
 }
 
-function killStore(body: Body, { cluster, nodes }: AdminContext): object {
+async function killStore(body: Body, { cluster, nodes }: AdminContext): Promise<object> {
   const storeId = storeOf(body, cluster)
   const ms = durationMs(body, 5)
   const node = nodes.find(({ info }) => info.id === storeId)
   if (node?.info.alive !== true) throw new Refused(`store ${storeId} is not running`)
-  const { port } = node
-  node.stop()
+  const port = node.portNumber
+  await node.stop()
   const led = cluster.regions.all.filter((region) => region.leader?.storeId === storeId)
   for (const region of led) cluster.regions.moveLeader(region.id, undefined)
   setTimeout(() => {

@@ -1,13 +1,25 @@
+import type { Writable } from 'node:stream'
 import type { ServerDuplexStream, StatusObject } from '@grpc/grpc-js'
 
 import type { ChangeDataRequest, Event, ResolvedTs } from '../../proto/cdcpb.ts'
-import { ChangeDataEvent } from '../../proto/cdcpb.ts'
+import { ChangeDataEvent, ChangeDataService } from '../../proto/cdcpb.ts'
 
 const MAX_EVENTS = 64
 const MAX_MESSAGE_BYTES = 6 << 20
 const MAX_IN_FLIGHT = 4
 
+/** What is written is a message, or the bytes of one. */
 export type FeedCall = ServerDuplexStream<ChangeDataRequest, ChangeDataEvent>
+
+/** {@link ChangeDataService} whose answers may be bytes already. */
+export const feedServiceDefinition = {
+  ...ChangeDataService,
+  eventFeedV2: {
+    ...ChangeDataService.eventFeedV2,
+    responseSerialize: (value: ChangeDataEvent | Buffer): Buffer =>
+      Buffer.isBuffer(value) ? value : ChangeDataService.eventFeedV2.responseSerialize(value),
+  },
+}
 
 interface Version {
   readonly major: number
@@ -51,6 +63,15 @@ export class FeedConnection {
     if (this.closed) return
     this.queue.push({ kind: 'resolved', resolved })
     this.schedule()
+  }
+
+  /** Sends the bytes of a message past the queue; resolves when they are written. */
+  sendFrame(frame: Buffer): Promise<void> {
+    const call: Pick<Writable, 'write'> = this.call
+    return new Promise((resolve) => {
+      if (this.closed) resolve()
+      else call.write(frame, () => resolve())
+    })
   }
 
   /** Resolves when at most `bytes` wait to be sent, or the stream is over. */

@@ -20,10 +20,17 @@ const SCANS_AT_ONCE = 6
 const MAX_WAITING_SCANS = 10_000
 const FEATURES: readonly string[] = ['stream-multiplexing']
 
+/** Answers registrations in the store's place, with frames made beforehand. */
+export interface Replay {
+  /** False where the store is to answer. `write` resolves when there is room for more. */
+  (request: ChangeDataRequest, write: (frame: Buffer) => Promise<void>): boolean
+}
+
 export interface FeedOptions {
   readonly resolvedTsIntervalMs: number
   /** What may wait to be sent on one store; a live change beyond it ends its subscription with `congested`. */
   readonly quotaBytes: number
+  readonly replay?: Replay | undefined
 }
 
 interface Subscription {
@@ -149,6 +156,7 @@ export class FeedService implements Disposable {
       (one) => one.connection === connection && one.requestId === requestId,
     )
     if (known) return refuse(FeedErrors.create({ duplicateRequest: { regionId } }))
+    if (this.options.replay?.(request, (frame) => connection.sendFrame(frame)) === true) return
     const fault = this.cluster.faults.take()
     if (fault !== undefined) return refuse(injected(fault, regionId, this.cluster))
 

@@ -1,11 +1,15 @@
-import { Server, ServerCredentials } from '@grpc/grpc-js'
+import { createServer } from 'node:http'
+import type { Server as NetServer } from 'node:net'
 
-import { ChangeDataService } from '../../proto/cdcpb.ts'
+import { Server } from '@grpc/grpc-js'
+
 import { TikvService } from '../../proto/tikvpb.ts'
 import { createHealthService } from '../health-service.ts'
+import { createSharedPort, listen } from '../shared-port.ts'
 import { HealthService } from '../../proto/health.ts'
 import type { Cluster, StoreInfo } from './cluster.ts'
 import type { FeedOptions } from './feed-service.ts'
+import { feedServiceDefinition } from './feed-connection.ts'
 import { FeedService } from './feed-service.ts'
 import { createKvService } from './kv-service.ts'
 
@@ -25,7 +29,7 @@ export class StoreNode implements AsyncDisposable {
   readonly feed: FeedService
   private readonly cluster: Cluster
   private readonly host: string
-  private server: Server | undefined
+  private port: (NetServer & AsyncDisposable) | undefined
 
   constructor(cluster: Cluster, info: StoreInfo, host: string, options: FeedOptions) {
     this.cluster = cluster
@@ -35,35 +39,34 @@ export class StoreNode implements AsyncDisposable {
   }
 
   /** Listens; port 0 picks a free one. */
-  async start(port: number): Promise<void> {
+  async start(at: number): Promise<void> {
     const server = new Server(SERVER_OPTIONS)
     server.addService(TikvService, createKvService(this.cluster, this.info.id))
-    server.addService(ChangeDataService, this.feed.implementation)
+    server.addService(feedServiceDefinition, this.feed.implementation)
     server.addService(HealthService, createHealthService())
-    const bound = await new Promise<number>((resolve, reject) => {
-      server.bindAsync(`${this.host}:${port}`, ServerCredentials.createInsecure(), (error, at) =>
-        error === null ? resolve(at) : reject(error),
-      )
-    })
-    this.server = server
+    const status = createServer((request, response) => response.writeHead(request.url === '/status' ? 200 : 404).end())
+    const port = createSharedPort(server, status)
+    const bound = await listen(port, this.host, at)
+    this.port = port
     this.info.address = `${this.host}:${bound}`
     this.info.alive = true
   }
 
-  /** As a killed process does: streams break, the port closes. */
-  stop(): void {
+  /** As a killed process does: connections break, the port closes. */
+  async stop(): Promise<void> {
+    const { port } = this
+    this.port = undefined
     this.info.alive = false
+    await port?.[Symbol.asyncDispose]()
     this.feed.cutStreams()
-    this.server?.forceShutdown()
-    this.server = undefined
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.feed[Symbol.dispose]()
-    this.stop()
+    await this.stop()
   }
 
-  get port(): number {
+  get portNumber(): number {
     return Number(this.info.address.slice(this.info.address.lastIndexOf(':') + 1))
   }
 }
