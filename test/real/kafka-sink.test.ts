@@ -135,51 +135,107 @@ test('a DDL goes to partition 0 or to all, a watermark to every partition of the
 test('the broker killed, paused and restarted under load: order kept, nothing lost, nothing twice', async (t) => {
   if (!(await requireOrSkip(t, kafka.available, consumer.available))) return
   await using own = await kafka.startKafka()
-  const topic = 'restarted'
-  const settings = kafkaSettings(own.bootstrap, { topic, partitionNum: 3, writeTimeoutMs: 1000, readTimeoutMs: 1000 })
-  const warnings: string[] = []
-  const log = {
-    ...silentLog,
-    with: () => log,
-    warn: (text: string, fields?: LogFields) => void warnings.push(`${text} ${String(fields?.['error'])}`),
-  }
-  await using sink = await openRowSink(settings, sinkContext({ log }), signal)
-  await sink.partitions(topic, signal)
+  const quick = { writeTimeoutMs: 1000, readTimeoutMs: 1000 }
+  await using load = await startLoad(kafkaSettings(own.bootstrap, { topic: 'restarted', partitionNum: 3, ...quick }))
+  await load.progress('the first messages')
+  await own.kill()
+  await own.restart()
+  await load.progress('messages after the kill')
+  own.pause()
+  await waitFor('a request of unknown outcome', () => load.warnings.some((line) => /repeated .*timed out/.test(line)))
+  own.resume()
+  await load.progress('messages after the pause')
+  await own.restart()
+  await load.progress('messages after the restart')
+  await load.stop()
+  assert.deepEqual(await valuesByPartition(own.bootstrap, 'restarted'), load.expected())
+})
 
+test('leaders that move, by force and in peace: order kept, nothing lost, nothing twice', async (t) => {
+  if (!(await requireOrSkip(t, kafka.available, consumer.available))) return
+  const brokers = await kafka.startKafkaCluster(3, { properties: { 'min.insync.replicas': '2' } })
+  await using _ = new AsyncDisposableStack()
+  for (const each of brokers) _.use(each)
+  const settings = kafkaSettings('', { topic: 'moved', partitionNum: 6, replicationFactor: 3 })
+  await using load = await startLoad({ ...settings, brokers: brokers.map((each) => each.bootstrap) })
+  await load.progress('the first messages')
+  const [first, second] = brokers
+  assert.ok(first && second)
+  await first.kill()
+  await load.progress('messages without a broker that was killed')
+  await first.restart()
+  await waitFor('all replicas in sync', async () => !(await underReplicated(first, 'moved')))
+  await second.stop()
+  await load.progress('messages without a broker that went in peace')
+  await load.stop()
+  assert.deepEqual(await valuesByPartition(first.bootstrap, 'moved'), load.expected())
+})
+
+/** Whether a partition of the topic lacks a replica in sync. */
+async function underReplicated(broker: kafka.KafkaBroker, topic: string): Promise<boolean> {
+  const args = ['--describe', '--topic', topic, '--under-replicated-partitions']
+  const text = await broker.tool('org.apache.kafka.tools.TopicCommand', '--bootstrap-server', broker.bootstrap, ...args)
+  return text.includes('Partition:')
+}
+
+interface Load extends AsyncDisposable {
+  /** Warnings of the sink, with their errors. */
+  readonly warnings: readonly string[]
+  /** Waits until a thousand more messages are acknowledged. */
+  progress(what: string): Promise<void>
+  /** Ends the writers; every message is acknowledged then. */
+  stop(): Promise<void>
+  /** What the partitions of the topic must hold. */
+  expected(): string[][]
+}
+
+/** Four writers of numbered messages, spread over the partitions of the default topic. */
+async function startLoad(settings: KafkaSettings): Promise<Load> {
+  const warnings: string[] = []
+  const warn = (text: string, fields?: LogFields): void => void warnings.push(`${text} ${String(fields?.['error'])}`)
+  const log = { ...silentLog, with: () => log, warn }
+  const sink = await openRowSink(settings, sinkContext({ log }), signal)
+  const partitions = await sink.partitions(settings.topic, signal)
   let next = 0
-  let stop = false
+  let stopped = false
   let acknowledged = 0
   const write = async (): Promise<void> => {
-    while (!stop) {
-      const messages = Array.from({ length: 50 }, () => message(next % 3, null, String(next++)))
-      await sink.write(batchOf(topic, messages), signal)
+    while (!stopped) {
+      const messages = Array.from({ length: 50 }, () => message(next % partitions, null, String(next++)))
+      await sink.write(batchOf(settings.topic, messages), signal)
       acknowledged += messages.length
     }
   }
-  const writers = Array.from({ length: 4 }, write)
-  const progress = async (what: string): Promise<void> => {
-    const from = acknowledged
-    await waitFor(what, () => acknowledged > from + 1000)
+  let failure: unknown
+  const writers = Promise.all(Array.from({ length: 4 }, write)).catch((error: unknown) => {
+    failure = error
+  })
+  return {
+    warnings,
+    async progress(what) {
+      const from = acknowledged
+      await waitFor(what, () => {
+        if (failure !== undefined) throw failure
+        return acknowledged > from + 1000
+      })
+    },
+    async stop() {
+      stopped = true
+      await writers
+      assert.equal(failure, undefined)
+    },
+    expected: () =>
+      Array.from({ length: partitions }, (_, partition) =>
+        Array.from({ length: Math.ceil((next - partition) / partitions) }, (__, i) =>
+          String(i * partitions + partition),
+        ),
+      ),
+    async [Symbol.asyncDispose]() {
+      stopped = true
+      await sink[Symbol.asyncDispose]()
+    },
   }
-  await progress('the first messages')
-  await own.kill()
-  await own.restart()
-  await progress('messages after the kill')
-  own.pause()
-  await waitFor('a request of unknown outcome', () => warnings.some((line) => /repeated .*timed out/.test(line)))
-  own.resume()
-  await progress('messages after the pause')
-  await own.restart()
-  await progress('messages after the restart')
-  stop = true
-  await Promise.all(writers)
-
-  const found = await valuesByPartition(own.bootstrap, topic)
-  for (const [partition, values] of found.entries()) {
-    const expected = Array.from({ length: Math.ceil((next - partition) / 3) }, (_, i) => String(i * 3 + partition))
-    assert.deepEqual(values, expected, `partition ${partition}`)
-  }
-})
+}
 
 test('a closed fence stops the sink before anything is sent', async (t) => {
   if (!(await requireOrSkip(t, kafka.available, consumer.available))) return

@@ -95,17 +95,48 @@ const QUICK_START = ['-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', 
 
 /** Starts a broker on free ports; topics are not created by themselves. */
 export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroker> {
+  const [node] = await freeNodes(1)
+  if (node === undefined) throw new TypeError('one node was asked for')
+  return startNode(node, [node], randomId(), options)
+}
+
+/** Starts a cluster; each of its brokers lists the others. */
+export async function startKafkaCluster(count: number, options: KafkaOptions = {}): Promise<KafkaBroker[]> {
+  const nodes = await freeNodes(count)
+  const clusterId = randomId()
+  return Promise.all(nodes.map((node) => startNode(node, nodes, clusterId, options)))
+}
+
+interface Node {
+  readonly id: number
+  readonly port: number
+  readonly controllerPort: number
+  readonly securePort: number
+}
+
+async function freeNodes(count: number): Promise<Node[]> {
+  const ports = await freePorts(3 * count)
+  return Array.from({ length: count }, (_, i) => {
+    const [port = 0, controllerPort = 0, securePort = 0] = ports.slice(3 * i)
+    return { id: i + 1, port, controllerPort, securePort }
+  })
+}
+
+async function startNode(
+  node: Node,
+  nodes: readonly Node[],
+  clusterId: string,
+  options: KafkaOptions,
+): Promise<KafkaBroker> {
   const folder = await mkdtemp(join(tmpdir(), 'tidewire-kafka-'))
-  const [port = 0, controllerPort = 0, securePort = 0] = await freePorts(3)
   const java = [...(options.java ?? QUICK_START), '-cp', join(jars(), '*')]
   const logging = `-Dlog4j.configuration=file:${join(folder, 'log4j.properties')}`
+  // What Kafka's storage tool would write.
+  const meta = `version=1\ncluster.id=${clusterId}\nnode.id=${node.id}\ndirectory.id=${randomId()}\n`
   await mkdir(join(folder, 'data'))
   await writeFile(join(folder, 'log4j.properties'), LOGGING)
-  await writeFile(join(folder, 'data', 'meta.properties'), metaProperties())
-  await writeFile(
-    join(folder, 'server.properties'),
-    serverProperties(folder, { port, controllerPort, securePort }, options),
-  )
+  await writeFile(join(folder, 'data', 'meta.properties'), meta)
+  await writeFile(join(folder, 'server.properties'), serverProperties(folder, node, nodes, options))
 
   const start = (): Promise<Running> =>
     run('java', [...java, logging, 'kafka.Kafka', join(folder, 'server.properties')], {
@@ -115,8 +146,8 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroke
   let broker = await start()
 
   return {
-    bootstrap: `127.0.0.1:${port}`,
-    secureBootstrap: `127.0.0.1:${securePort}`,
+    bootstrap: `127.0.0.1:${node.port}`,
+    secureBootstrap: `127.0.0.1:${node.securePort}`,
     get pid() {
       return broker.pid
     },
@@ -145,33 +176,25 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroke
   }
 }
 
-/** What Kafka's storage tool would write. */
-const metaProperties = (): string => {
-  const id = (): string => Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url').replace(/^-/, 'A')
-  return `version=1\ncluster.id=${id()}\nnode.id=1\ndirectory.id=${id()}\n`
-}
+const randomId = (): string =>
+  Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url').replace(/^-/, 'A')
 
-interface Ports {
-  readonly port: number
-  readonly controllerPort: number
-  readonly securePort: number
-}
-
-function serverProperties(folder: string, ports: Ports, options: KafkaOptions): string {
-  const { port, controllerPort, securePort } = ports
+function serverProperties(folder: string, node: Node, nodes: readonly Node[], options: KafkaOptions): string {
+  const { port, controllerPort, securePort } = node
+  const replicas = String(nodes.length)
   const secure = options.secure === undefined ? '' : `,SECURE://127.0.0.1:${securePort}`
   const settings: Record<string, string> = {
     'process.roles': 'broker,controller',
-    'node.id': '1',
-    'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
+    'node.id': String(node.id),
+    'controller.quorum.voters': nodes.map((each) => `${each.id}@127.0.0.1:${each.controllerPort}`).join(','),
     'controller.listener.names': 'CONTROLLER',
     listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}${secure}`,
     'listener.security.protocol.map': `PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:${options.secure ?? 'PLAINTEXT'}`,
     'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}${secure}`,
     'log.dirs': join(folder, 'data'),
-    'offsets.topic.replication.factor': '1',
+    'offsets.topic.replication.factor': replicas,
     'offsets.topic.num.partitions': '1',
-    'transaction.state.log.replication.factor': '1',
+    'transaction.state.log.replication.factor': replicas,
     'transaction.state.log.min.isr': '1',
     'transaction.state.log.num.partitions': '1',
     'group.initial.rebalance.delay.ms': '0',
