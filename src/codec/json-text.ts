@@ -54,8 +54,14 @@ export class JsonWriter {
     return this.#at - this.#start
   }
 
-  /** Ends the message: a view that stays as it is. */
+  /** Ends the message: bytes that stay as they are. One too long for a slab is copied, so that it pins nothing else. */
   take(): Uint8Array {
+    if (this.#slab.length > SLAB_BYTES) {
+      const message = this.#slab.slice(this.#start, this.#at)
+      this.#slab = newSlab(SLAB_BYTES)
+      this.#start = this.#at = 0
+      return message
+    }
     const message = new Uint8Array(this.#slab.buffer, this.#start, this.#at - this.#start)
     this.#start = this.#at
     return message
@@ -177,11 +183,16 @@ export class JsonWriter {
 
   /** Each byte as the character of that code. */
   latin1(bytes: Uint8Array): void {
-    this.#reserve(bytes.length)
-    for (const b of bytes) {
-      if (b < 0x80) this.#character(b)
+    const escapes = this.#escapes
+    for (let i = 0; i < bytes.length; i++) {
+      const b = bytes[i] ?? 0
+      if (b < 0x80 && escapes[b] !== 0) {
+        this.#character(b)
+        continue
+      }
+      this.#reserve(2)
+      if (b < 0x80) this.#slab[this.#at++] = b
       else {
-        this.#reserve(2)
         this.#slab[this.#at++] = 0xc0 | (b >> 6)
         this.#slab[this.#at++] = 0x80 | (b & 0x3f)
       }

@@ -35,29 +35,33 @@ const LONG = new Map([...SHORT].map(([c, escape]) => [escape[1], c]))
 /** `strconv.IsPrint` of Go 1.21 to 1.26. */
 export const isPrintable = (c: string): boolean => PRINTABLE.test(c)
 
+const hex = (prefix: string, value: number, digits: number): string => prefix + value.toString(16).padStart(digits, '0')
+
+/** What a byte that stands alone is printed as: ASCII, or a byte that is not part of valid UTF-8. */
+const SINGLE = Array.from({ length: 256 }, (_, b) => {
+  const c = String.fromCharCode(b)
+  return SHORT.get(c) ?? (b >= 0x20 && b < 0x7f ? c : hex('\\x', b, 2))
+})
+
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+
 /** Bytes as Go's `strconv.Quote` prints them, without the outer quotes: the text of BINARY and VARBINARY. */
 export function goQuote(bytes: Uint8Array): string {
   let out = ''
-  const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
   for (let i = 0; i < bytes.length;) {
-    const size = sequenceLength(bytes, i)
-    out += size === 0 ? hex('\\x', bytes[i] ?? 0, 2) : quoteCharacter(decoder.decode(bytes.subarray(i, i + size)))
+    const b = bytes[i] ?? 0
+    const size = b < 0x80 ? 1 : sequenceLength(bytes, i)
+    out += size < 2 ? (SINGLE[b] ?? '') : quoteCharacter(decoder.decode(bytes.subarray(i, i + size)))
     i += size || 1
   }
   return out
 }
 
 function quoteCharacter(c: string): string {
-  const point = c.codePointAt(0) ?? 0
-  if (point >= 0x20 && point < 0x7f && c !== '"' && c !== '\\') return c
-  const short = SHORT.get(c)
-  if (short !== undefined) return short
-  if (point < 0x80) return hex('\\x', point, 2)
   if (isPrintable(c)) return c
+  const point = c.codePointAt(0) ?? 0
   return point > 0xffff ? hex('\\U', point, 8) : hex('\\u', point, 4)
 }
-
-const hex = (prefix: string, value: number, digits: number): string => prefix + value.toString(16).padStart(digits, '0')
 
 /** The bytes that {@link goQuote} quoted; undefined where the text is no such quotation. */
 export function goUnquote(text: string): Uint8Array | undefined {
