@@ -1,13 +1,15 @@
 // A simulated cluster whose change feed of the benchmark's tables is replayed from frames made beforehand. Runs as a
 // process of its own; speaks lines of JSON on stdin and stdout:
-//   → {"prepare": {"rows": n, "regions": n}}   ← {"prepared": {"pd", "sql", "afterTs"}}, {"registered": n} once all are
+//   → {"prepare": {"rows": n, "regions": n}}   ← {"prepared": {"pd", "sql", "tables", "afterTs"}}, {"registered": n} once all are
 //   → {"go": true}                             ← {"sent": {"lastTs", "bytes", "rows"}} when every frame is written
 import { createInterface } from 'node:readline'
 import { createConnection } from 'mysql2/promise'
+import { systemClock } from '../src/base/clock.ts'
 import { silentLog } from '../src/base/log.ts'
 import { startPlayground } from '../src/playground/playground.ts'
 import type { ChangeDataRequest } from '../src/proto/cdcpb.ts'
 import { decodeBytes } from '../src/tidb/key.ts'
+import { openPdClient } from '../src/upstream/pd/client.ts'
 import { type Frames, initializedFrame, makeFrames, resolvedFrame, TABLES } from './frames.ts'
 
 interface Registration {
@@ -56,6 +58,10 @@ const playground = await startPlayground(
   stop.signal,
 )
 
+const pd = await openPdClient(
+  { endpoints: [playground.pd], security: {}, log: silentLog, clock: systemClock },
+  stop.signal,
+)
 const [host = '', port = ''] = playground.sql.split(':')
 const sql = await createConnection({ host, port: Number(port), user: 'root' })
 await sql.query('CREATE DATABASE bench')
@@ -90,8 +96,9 @@ async function answerPrepare(rows: number, regions: number): Promise<void> {
   }
   const ready = Promise.withResolvers<void>()
   waiting = { regions: perTable * TABLES.length, ready: ready.resolve }
-  afterTs = (BigInt(Date.now()) << 18n) | 0n
-  say({ prepared: { pd: playground.pd, sql: playground.sql, afterTs: afterTs.toString() } })
+  afterTs = await pd.tso(stop.signal)
+  const tables = [...tableIds.keys()].map(String)
+  say({ prepared: { pd: playground.pd, sql: playground.sql, tables, afterTs: afterTs.toString() } })
   await ready.promise
   say({ registered: registrations.length })
 }
