@@ -31,7 +31,7 @@ export class Capture {
 
   /** undefined between two lives. */
   get session(): Session | undefined {
-    return this.#session
+    return this.#session?.signal.aborted === true ? undefined : this.#session
   }
 
   /** undefined where another capture decides, or none. */

@@ -56,12 +56,7 @@ test('a transaction is done only where all its conditions hold', async (t) => {
   assert.equal(await done([absent], [{ delete: '/txn/', prefix: true }], { repeatable: false }, signal), false)
   const modRevision = (await etcd.get('/txn/a', signal))?.modRevision ?? 0n
   assert.equal(
-    await done(
-      [{ key: '/txn/a', modRevision }],
-      [{ delete: '/txn/', prefix: true }],
-      { repeatable: false },
-      signal,
-    ),
+    await done([{ key: '/txn/a', modRevision }], [{ delete: '/txn/', prefix: true }], { repeatable: false }, signal),
     true,
   )
   assert.deepEqual((await etcd.list('/txn/', signal)).entries, [])
