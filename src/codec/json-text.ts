@@ -8,8 +8,6 @@ export type ControlEscapes = 'short' | 'hex'
 
 /** Messages are views on slabs of this size, shared by all tables of a protocol and never written again. */
 const SLAB_BYTES = 64 * 1024
-/** Up to here a byte loop beats the call of `TypedArray.set`. */
-const LOOP_BYTES = 40
 const HEX = new TextEncoder().encode('0123456789abcdef')
 const BASE64 = new TextEncoder().encode('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/')
 const REPLACEMENT = new TextEncoder().encode('\\ufffd')
@@ -77,15 +75,11 @@ export class JsonWriter {
     this.#at = this.#start
   }
 
-  /** `bytes` from `from` on, as they are. */
-  raw(bytes: Uint8Array, from = 0): void {
-    const length = bytes.length - from
-    this.#reserve(length)
-    const slab = this.#slab
-    let at = this.#at
-    if (length <= LOOP_BYTES) for (let i = from; i < bytes.length; i++) slab[at++] = bytes[i] ?? 0
-    else slab.set(from === 0 ? bytes : bytes.subarray(from), at)
-    this.#at += length
+  /** `bytes` as they are. */
+  raw(bytes: Uint8Array): void {
+    this.#reserve(bytes.length)
+    this.#slab.set(bytes, this.#at)
+    this.#at += bytes.length
   }
 
   byte(value: number): void {

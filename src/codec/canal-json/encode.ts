@@ -15,6 +15,7 @@ import { sqlTypeOf, type SqlType } from './sql-type.ts'
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
 
 const QUOTE = 0x22
+const COMMA = 0x2c
 const NULL = bytesOf('null')
 const OLD_NULL = bytesOf('"old":null,"data":[{')
 const OLD = bytesOf('"old":[{')
@@ -70,7 +71,7 @@ function createTransactionText(extension: boolean, now: () => number): Transacti
 interface CanalColumn {
   /** In the row's values. */
   readonly position: number
-  /** `,"name":` */
+  /** `"name":` */
   readonly name: Uint8Array
   readonly kind: ValueKind
 }
@@ -146,25 +147,27 @@ function compileTable(
 
 function canalColumn(table: TableVersion, position: number): CanalColumn {
   const column = columnAt(table, position)
-  return { position, name: bytesOf(`,${quoted(column.name)}:`), kind: valueKind(column) }
+  return { position, name: bytesOf(`${quoted(column.name)}:`), kind: valueKind(column) }
 }
 
 function writeColumns(out: JsonWriter, columns: readonly CanalColumn[], values: Values): void {
-  let comma = 1
+  let first = true
   for (const column of columns) {
-    out.raw(column.name, comma)
-    comma = 0
+    if (first) first = false
+    else out.byte(COMMA)
+    out.raw(column.name)
     writeValue(out, column.kind, values[column.position] ?? null)
   }
 }
 
 function writeChangedColumns(out: JsonWriter, columns: readonly CanalColumn[], before: Values, after: Values): void {
-  let comma = 1
+  let first = true
   for (const column of columns) {
     const value = before[column.position] ?? null
     if (sameValue(value, after[column.position] ?? null)) continue
-    out.raw(column.name, comma)
-    comma = 0
+    if (first) first = false
+    else out.byte(COMMA)
+    out.raw(column.name)
     writeValue(out, column.kind, value)
   }
 }

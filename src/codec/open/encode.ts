@@ -19,6 +19,7 @@ const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
 const EventType = { Row: 1, Ddl: 2, Resolved: 3 } as const
 
 const QUOTE = 0x22
+const COMMA = 0x2c
 const BRACE = 0x7d
 const NULL = bytesOf('null}')
 const NEW = bytesOf('{"u":{')
@@ -50,7 +51,7 @@ export function createOpenProtocol(settings: CodecSettings): Protocol {
 interface OpenColumn {
   /** In the row's values. */
   readonly position: number
-  /** `,"name":{"t":3,"h":true,"f":11,"v":` */
+  /** `"name":{"t":3,"h":true,"f":11,"v":` */
   readonly head: Uint8Array
   readonly write: ValueStyle
 }
@@ -152,7 +153,7 @@ function openColumns(table: TableVersion, positions: readonly number[]): readonl
 
 function columnHead({ name, flags, info }: Column): Uint8Array {
   const handle = (flags & ColumnFlag.HandleKey) === 0 ? '' : '"h":true,'
-  return bytesOf(`,${quoted(name)}:{"t":${info.type.tp},${handle}"f":${flags},"v":`)
+  return bytesOf(`${quoted(name)}:{"t":${info.type.tp},${handle}"f":${flags},"v":`)
 }
 
 function styleOf(column: Column): ValueStyle {
@@ -170,10 +171,11 @@ function styleOf(column: Column): ValueStyle {
 }
 
 function writeColumns(out: JsonWriter, columns: readonly OpenColumn[], values: Values): void {
-  let comma = 1
+  let first = true
   for (const column of columns) {
-    out.raw(column.head, comma)
-    comma = 0
+    if (first) first = false
+    else out.byte(COMMA)
+    out.raw(column.head)
     const value = values[column.position] ?? null
     if (value === null) out.raw(NULL)
     else {
