@@ -158,21 +158,15 @@ export class JsonWriter {
 
   /** UTF-8 text; each byte that is not part of valid UTF-8 becomes `\ufffd`. */
   utf8(bytes: Uint8Array): void {
-    const { length } = bytes
-    this.#reserve(length)
-    const slab = this.#slab
     const escapes = this.#escapes
-    let at = this.#at
-    for (let i = 0; i < length; i++) {
-      const b = bytes[i] ?? 0
-      if (escapes[b] !== 0) {
-        this.#at = at
+    for (let i = 0; i < bytes.length; i++) {
+      if (escapes[bytes[i] ?? 0] !== 0) {
+        this.raw(bytes.subarray(0, i))
         this.#utf8From(bytes, i)
         return
       }
-      slab[at++] = b
     }
-    this.#at = at
+    this.raw(bytes)
   }
 
   /** Each byte as the character of that code. */
