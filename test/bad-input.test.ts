@@ -11,6 +11,7 @@ import { createFakeServer, NOW } from '../src/api/server.fixture.ts'
 import { silentLog } from '../src/base/log.ts'
 import { runCli } from '../src/cli/cli.ts'
 import { checkReplicaConfig } from '../src/config/check-replica-config.ts'
+import { parseStoredReplicaConfig } from '../src/config/replica-config-json.ts'
 import { parseReplicaConfigToml } from '../src/config/replica-config-toml.ts'
 import { checkServerConfig, parseServerConfigToml } from '../src/config/server-config.ts'
 
@@ -304,3 +305,24 @@ for (const [argv, what] of COMMANDS)
     assert.match(err, what)
     assert.deepEqual([...server.changefeeds.keys()], ['default/taken'])
   })
+
+test('a stored changefeed that needs what is not built is named, also by keys that v8.5 does not know', () => {
+  for (const [json, key] of [
+    [{ sink: { dispatchers: [{ matcher: ['a.*'], 'target-schema': 'b' }] } }, 'sink.dispatchers.target-schema'],
+    [
+      { filter: { 'event-filters': [{ matcher: ['a.*'], 'ignore-update-only-columns': ['c'] }] } },
+      'filter.event-filters.ignore-update-only-columns',
+    ],
+    [{ 'enable-active-active': true }, 'enable-active-active'],
+    [{ consistent: { level: 'eventual' } }, 'consistent.level'],
+  ] as const)
+    assert.throws(() => checkReplicaConfig(KAFKA, parseStoredReplicaConfig(json).config, { stored: true }), {
+      message: new RegExp(`${key}.*is not built yet`),
+    })
+  const harmless = {
+    'enable-active-active': false,
+    sink: { dispatchers: [{ matcher: ['a.*'], 'target-schema': '', partition: 'rnd' }] },
+  }
+  const { warnings } = checkReplicaConfig(KAFKA, parseStoredReplicaConfig(harmless).config, { stored: true })
+  assert.match(warnings.join(), /unknown partition rule 'rnd'.*default is used/)
+})

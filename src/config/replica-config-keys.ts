@@ -8,6 +8,9 @@ const MYSQL = ['mysql'] as const
 const MESSAGES = ['mq', 'storage'] as const
 
 const secret = { secret: true, omitEmpty: true } as const
+/** A key of TiCDC's new architecture that changes what is replicated: read, so that it can be refused by name. */
+const newArchitecture = (implied: boolean | string) =>
+  ({ implied, unbuilt: true, doc: "Of TiCDC's new architecture." }) as const
 const NEW_ARCHITECTURE = "it tunes TiCDC's new architecture and means nothing here"
 
 /** `[sink.kafka-config]`; most of its keys are parameters of a Kafka URI too. */
@@ -62,6 +65,8 @@ export const KAFKA_KEYS = {
     avroDecimalHandlingMode: text(undefined, { implied: 'precise', allowed: 'precise|string' }),
     avroBigintUnsignedHandlingMode: text(undefined, { implied: 'long', allowed: 'long|string' }),
     encodingFormat: text(undefined, { implied: 'json', allowed: 'json|avro', doc: 'simple protocol.' }),
+    avroIncludeBeforeValue: bool(undefined, newArchitecture(false)),
+    outputRowKey: bool(undefined, newArchitecture(false)),
   }),
   largeMessageHandle: optionalTable({
     largeMessageHandleOption: text(undefined, {
@@ -94,6 +99,7 @@ export const STORAGE_KEYS = {
   outputColumnId: bool(undefined, { implied: false, doc: 'Add column ids to schema files.' }),
   fileExpirationDays: int(undefined, { implied: 0, doc: 'Remove files older than this; 0 keeps them.' }),
   fileCleanupCronSpec: text(undefined, { implied: '0 0 2 * * *', doc: 'When; six fields, seconds first.' }),
+  useTableIdAsPath: bool(undefined, newArchitecture(false)),
   flushConcurrency: int(undefined, { implied: 1, allowed: '1..512' }),
   outputRawChangeEvent: bool(undefined, { implied: false }),
 } as const
@@ -164,6 +170,8 @@ const SINK = table(
         index: text('', { doc: 'With index-value: name of a unique index.' }),
         columns: texts([], { doc: 'With columns: their names.' }),
         topic: text('', { allowed: '[A-Za-z0-9._-]+ with {schema} and {table}' }),
+        targetSchema: text(undefined, newArchitecture('')),
+        targetTable: text(undefined, newArchitecture('')),
       },
       { sinks: MQ, apiOrder: ['matcher', 'partition', 'index', 'columns', 'topic'] },
     ),
@@ -256,6 +264,7 @@ export const REPLICA_CONFIG = table(
     enableTableMonitor: bool(false, { doc: 'Accepted; metrics per table are not there yet.' }),
     ignoreIneligibleTable: bool(false, { doc: 'Read at create and update only.' }),
     bdrMode: bool(false, { sinks: MYSQL, unbuilt: true }),
+    enableActiveActive: bool(undefined, newArchitecture(false)),
     syncPointInterval: duration(600_000, { allowed: '>= 30s', sinks: MYSQL }),
     syncPointRetention: duration(86_400_000, { allowed: '>= 1h', sinks: MYSQL }),
     filter: table({
@@ -269,6 +278,7 @@ export const REPLICA_CONFIG = table(
         ignoreUpdateNewValueExpr: text('', { unbuilt: true, doc: 'SQL expression over the new row.' }),
         ignoreUpdateOldValueExpr: text('', { unbuilt: true, doc: 'SQL expression over the old row.' }),
         ignoreDeleteValueExpr: text('', { unbuilt: true, doc: 'SQL expression over the old row.' }),
+        ignoreUpdateOnlyColumns: texts(undefined, { unbuilt: true, doc: "Of TiCDC's new architecture." }),
       }),
     }),
     mounter: table({ workerNum: int(16, { doc: 'Accepted and ignored.' }) }),
