@@ -171,7 +171,7 @@ test('beside a live TiCDC a server does not start, and stops deciding when one a
   await etcd.put(keys.capture('x'), formatCaptureInfo(capture), {}, signal)
   await waitFor('the end of the ownership', () => !server.handle.status().isOwner)
   await assert.rejects(server.handle.getChangefeed(idOf('a'), signal), { code: 'CDC:ErrServerIsNotReady' })
-  assert.equal(await etcd.oldest(`${keys.owner}/`, signal), undefined)
+  await waitFor('the end of its lease', async () => (await etcd.oldest(`${keys.owner}/`, signal)) === undefined)
   await etcd.delete(keys.capture('x'), {}, signal)
   await waitFor('the ownership', () => server.handle.status().isOwner)
   await untilAdvanced(server.handle, 'a')
