@@ -59,8 +59,10 @@ export interface Write {
   /** undefined = delete. */
   readonly value: Uint8Array | undefined
 }
-export const TXN_MODES = ['two-phase', 'async', 'one-phase', 'rolled-back', 'left-behind'] as const
-export type TxnMode = (typeof TXN_MODES)[number]
+/** How a transaction ends; those that are left have a client that died after the prewrite, or after its primary's commit. */
+export const LIVING_MODES = ['two-phase', 'async', 'one-phase', 'rolled-back'] as const
+export const DEAD_MODES = ['left-prewritten', 'left-async', 'left-half-committed'] as const
+export type TxnMode = (typeof LIVING_MODES)[number] | (typeof DEAD_MODES)[number]
 
 /** Runs one transaction; returns its commit-ts, 0 where it does not come to one or its outcome is left to others. */
 export async function runTxn(kv: KvClient, writes: readonly Write[], mode: TxnMode, signal: AbortSignal): Promise<Ts> {
@@ -69,7 +71,7 @@ export async function runTxn(kv: KvClient, writes: readonly Write[], mode: TxnMo
   const keys = writes.map((write) => write.key).toSorted(compareBytes)
   const primary = keys[0] ?? Buffer.alloc(0)
   const byKey = new Map(writes.map((write) => [Buffer.from(write.key).toString('hex'), write]))
-  const useAsyncCommit = mode === 'async'
+  const useAsyncCommit = mode === 'async' || mode === 'left-async'
   let minCommitTs = 0n
   let onePcCommitTs = 0n
   const prewrite = async (): Promise<void> => {
@@ -85,7 +87,7 @@ export async function runTxn(kv: KvClient, writes: readonly Write[], mode: TxnMo
           }),
           primaryLock: Buffer.from(primary),
           startVersion: startTs,
-          lockTtl: mode === 'left-behind' ? 1n : 20_000n,
+          lockTtl: mode.startsWith('left-') ? 1n : 20_000n,
           txnSize: BigInt(keys.length),
           useAsyncCommit,
           secondaries: useAsyncCommit ? keys.slice(1).map((key) => Buffer.from(key)) : [],
@@ -112,13 +114,14 @@ export async function runTxn(kv: KvClient, writes: readonly Write[], mode: TxnMo
     if (waitMs > 0) await kv.clock.sleep(Math.min(waitMs, 20), signal)
   }
   if (onePcCommitTs !== 0n) return Ts(onePcCommitTs)
-  if (mode === 'left-behind') return Ts(0n)
+  if (mode === 'left-prewritten' || mode === 'left-async') return Ts(0n)
   if (mode === 'rolled-back') {
     await rollBack(kv, keys, startTs, signal)
     return Ts(0n)
   }
   const commitTs = useAsyncCommit && minCommitTs > 0n ? Ts(minCommitTs) : await kv.pd.tso(signal)
-  for (const some of [keys.slice(0, 1), keys.slice(1)]) {
+  const secondaries = mode === 'left-half-committed' ? [] : keys.slice(1)
+  for (const some of [keys.slice(0, 1), secondaries]) {
     if (some.length > 0 && !(await commit(kv, some, startTs, commitTs, signal))) return Ts(0n)
   }
   return commitTs

@@ -11,13 +11,19 @@ import { compareBytes, intHandle, rawRecordRange, recordKey, tableRecordRange } 
 import { previousTs, Ts } from '../../tidb/ts.ts'
 import { openPdClient } from '../pd/client.ts'
 import type { PdClient } from '../pd/pd.ts'
-import { type Cluster, runTxn, startCluster, TXN_MODES, type TxnMode, type Write } from './cluster.fixture.ts'
+import {
+  type Cluster,
+  DEAD_MODES,
+  LIVING_MODES,
+  runTxn,
+  startCluster,
+  type TxnMode,
+  type Write,
+} from './cluster.fixture.ts'
 import { openEventFeed } from './event-feed.ts'
 import type { EventFeed, FeedSink } from './feed.ts'
 import { type KvClient, openKvClient } from './kv-client.ts'
 import { openSnapshot } from './kv-snapshot.ts'
-
-const LIVING_MODES = TXN_MODES.filter((mode) => mode !== 'left-behind')
 
 /** One change as text, to compare sets of them. */
 type Change = string
@@ -192,7 +198,11 @@ suite('event feed against a simulated cluster', { concurrency: true }, () => {
       feed.subscribe(tableRecordRange(1002n), startTs, sink)
       const write = (handle: bigint): Write => ({ key: recordKey(1002n, intHandle(handle)), value: Buffer.from('v') })
       await runTxn(kv, [write(1n)], 'two-phase', signal)
-      await runTxn(kv, [write(2n), write(3n)], 'left-behind', signal)
+      await cluster.fault('split', { tableId: 1002, count: 2 })
+      for (const [i, mode] of DEAD_MODES.entries()) {
+        const handles = [0n, 1n, 50n].map((handle) => handle + BigInt(100 * (i + 1)))
+        await runTxn(kv, handles.map(write), mode, signal)
+      }
       await cluster.fault('lock', { tableId: 1002, ttlMs: 1 })
       const endTs = await pd.tso(signal)
       await until(() => sink.resolvedTs >= endTs || sink.error !== undefined, signal)
@@ -218,7 +228,7 @@ suite('event feed against a simulated cluster', { concurrency: true }, () => {
       else expected.set(key, value)
     }
     await cluster.fault('split', { tableId: 1003, count: 4 })
-    await runTxn(kv, randomTxn(next, 1003n), 'left-behind', signal)
+    await runTxn(kv, randomTxn(next, 1003n), 'left-prewritten', signal)
     for (let i = 0; i < 10; i++) await runTxn(kv, randomTxn(next, 1003n), 'two-phase', signal)
     for (const at of [ts, Ts(previousTs(ts))]) {
       const snapshot = openSnapshot(pd, at, { security: {}, log: silentLog, clock: systemClock, kv })

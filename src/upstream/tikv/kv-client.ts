@@ -46,7 +46,7 @@ export interface KvClient extends AsyncDisposable {
     options?: CallOptions,
   ): Promise<{ readonly answer: Res; readonly range: RawRange }>
   /**
-   * One call per region for a set of keys, one after the other in key order; keys whose region changed meanwhile are
+   * One call per region for a set of keys (duplicates count once), one after the other in key order; keys whose region changed meanwhile are
    * grouped anew, so a key can be sent twice, and `visit` sees every answer with the keys that it is for.
    */
   callGrouped<Req, Res extends RegionAnswer>(
@@ -131,6 +131,7 @@ class GrpcKvClient implements KvClient {
     const backoff = new Backoff(this.clock, BUDGET_MS)
     let left = keys.map((raw) => ({ raw, encoded: encodeBytes(raw) }))
     left.sort((a, b) => compareBytes(a.encoded, b.encoded))
+    left = left.filter(({ encoded }, i) => i === 0 || compareBytes(encoded, left[i - 1]?.encoded ?? encoded) !== 0)
     while (left[0] !== undefined) {
       try {
         const region = await this.#locate(left[0].encoded, signal)
