@@ -159,6 +159,21 @@ test('a sink uri and secrets that were read back masked stay as they are', () =>
     assert.equal(stored?.config.sink.kafkaConfig?.['saslPassword'], 's3cret')
   }))
 
+test('a masked sink uri can be edited and sent back', () =>
+  withApi(async (call, server) => {
+    await call('POST', '/api/v2/changefeeds', create('one'))
+    await call('POST', '/api/v2/changefeeds/one/pause')
+    const body = JSON.stringify({ sink_uri: `${SINK.replace(':pw@', ':xxxxx@')}&compression=zstd` })
+    assert.equal((await call('PUT', '/api/v2/changefeeds/one', body)).status, 200)
+    assert.equal(server.changefeeds.get('default/one')?.sinkUri, `${SINK}&compression=zstd`)
+  }))
+
+test('an error about a body does not quote it', () =>
+  withApi(async (call) => {
+    const { text } = await call('POST', '/api/v2/changefeeds', '{"sink_uri":"kafka://u:s3cret@h/t" nonsense')
+    assert.doesNotMatch(text, /s3cret/)
+  }))
+
 test('small answers have TiCDC’s shapes', () =>
   withApi(async (call, server) => {
     assert.equal(

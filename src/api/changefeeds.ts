@@ -4,7 +4,7 @@ import { CdcError } from '../base/errors.ts'
 import { checkReplicaConfig } from '../config/check-replica-config.ts'
 import { parseApiReplicaConfig } from '../config/replica-config-json.ts'
 import { defaultReplicaConfig } from '../config/replica-config-toml.ts'
-import { maskSinkUri } from '../config/sink-uri.ts'
+import { restoreMaskedUri } from '../config/mask.ts'
 import { changefeedKey, type ChangefeedId } from '../event/changefeed.ts'
 import type { UpdateChangefeed } from '../server/handle.ts'
 import { Ts } from '../tidb/ts.ts'
@@ -115,7 +115,8 @@ async function updateOf(
   const current = await handle().getChangefeed(id, signal)
   const targetTs = tsMember(body, 'target_ts')
   const given = stringMember(body, 'sink_uri')
-  const sinkUri = given === '' || given === maskSinkUri(current.sinkUri) ? undefined : given
+  const restored = given === '' ? current.sinkUri : restoreMaskedUri(given, current.sinkUri)
+  const sinkUri = restored === current.sinkUri ? undefined : restored
   const json = body['replica_config'] ?? undefined
   const config = json === undefined ? undefined : parseApiReplicaConfig(json, defaultReplicaConfig, current.config)
   const change = { targetTs: targetTs === 0n ? undefined : Ts(targetTs), sinkUri }

@@ -20,7 +20,9 @@ export function parseBody(body: unknown, options: { readonly required: boolean }
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error
-    throw invalidParameter(`invalid api parameter: ${error.message}`)
+    // The parser's own text quotes the body, and with it perhaps secrets.
+    const place = /at position \d+/.exec(error.message)?.[0] ?? ''
+    throw invalidParameter(`invalid api parameter: the body is no valid JSON ${place}`.trim())
   }
   throw invalidParameter('invalid api parameter: the body is no JSON object')
 }

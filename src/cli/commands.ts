@@ -279,6 +279,7 @@ export const root: Command = {
   short: 'CDC',
   commands: [
     cli,
+    { name: 'help', short: 'Help about any command' },
     playground,
     server,
     { name: 'version', short: 'Output version information', load: () => import('./version.ts') },

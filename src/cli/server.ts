@@ -2,7 +2,7 @@ import { accessSync, constants, mkdirSync, readFileSync } from 'node:fs'
 import { openApi, type ApiOptions } from '../api/api.ts'
 import { BUILD_INFO } from '../base/build-info.ts'
 import { systemClock } from '../base/clock.ts'
-import { CdcError } from '../base/errors.ts'
+import { CdcError, describeError } from '../base/errors.ts'
 import { createLog, openLogFile, openLogStream, type LogControl, type LogSink } from '../base/unified-log.ts'
 import {
   checkServerConfig,
@@ -15,11 +15,11 @@ import {
 import { startServer } from '../server/server.ts'
 import { readText } from './changefeed-options.ts'
 import type { CommandContext } from './command.ts'
-import type { FlagValues } from './flags.ts'
+import { UsageError, type FlagValues } from './flags.ts'
 
 /** Runs until a signal (exit code 0) or a fatal error (1). */
 export async function run(context: CommandContext): Promise<number> {
-  const checked = readOptions(context)
+  const checked = checkedOptions(context)
   warnOfFlags(context)
   for (const warning of checked.warnings) context.warn(`[WARN] ${warning}`)
   using sink = openLogSink(checked)
@@ -76,6 +76,15 @@ async function serve(context: CommandContext, checked: CheckedServer, log: LogCo
   )
   api.serve(server.handle)
   await server.stopped
+}
+
+/** As {@link readOptions}; what is wrong with them is an error about the command line, with its usage. */
+function checkedOptions(context: CommandContext): CheckedServer {
+  try {
+    return readOptions(context)
+  } catch (cause) {
+    throw new UsageError(describeError(cause), { cause })
+  }
 }
 
 /** Defaults, then the file, then the flags that were given (reference: interface, section 1.1). */

@@ -32,3 +32,20 @@ export function maskSinkUri(uri: string): string {
     return '<invalid uri>'
   }
 }
+
+/** `uri` with its masked parts as `current` has them: a URI that was read masked can be edited and sent back. */
+export function restoreMaskedUri(uri: string, current: string): string {
+  if (!uri.includes(MASK)) return uri
+  if (uri === maskSinkUri(current)) return current
+  try {
+    const [url, before] = [parseGoUrl(uri), parseGoUrl(current)]
+    const known = new Map(parseGoQuery(before.query).toReversed())
+    const pairs = parseGoQuery(url.query)
+    const restored = pairs.map(([name, value]) => [name, value === MASK ? (known.get(name) ?? value) : value] as const)
+    const query = pairs.some(([, value]) => value === MASK) ? encodeGoQuery(restored) : url.query
+    const password = url.password === MASK ? before.password : url.password
+    return formatGoUrl({ ...url, query, password })
+  } catch {
+    return uri
+  }
+}

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { formatGoUrl, parseGoQuery, parseGoUrl } from './go-url.ts'
+import { restoreMaskedUri } from './mask.ts'
 import { defaultReplicaConfig, parseReplicaConfigToml } from './replica-config-toml.ts'
 import { maskSinkUri, resolveSink } from './sink-uri.ts'
 
@@ -50,6 +51,16 @@ for (const [uri, masked] of [
   ['mysql://root:a/b@h/', '<invalid uri>'],
 ] as const)
   test(`${uri} is shown as ${masked}`, () => assert.equal(maskSinkUri(uri), masked))
+
+test('masked parts of a URI are restored from the one that it was made of', () => {
+  const current = 'kafka://u:p%40w@h:1/t?protocol=canal-json&sasl-password=s3'
+  assert.equal(restoreMaskedUri(maskSinkUri(current), current), current)
+  assert.equal(
+    restoreMaskedUri('kafka://u:xxxxx@h:2/t?protocol=canal-json&sasl-password=xxxxx', current),
+    'kafka://u:p%40w@h:2/t?protocol=canal-json&sasl-password=s3',
+  )
+  assert.equal(restoreMaskedUri('kafka://u:new@h:1/t', current), 'kafka://u:new@h:1/t')
+})
 
 test('what the URI names wins over the file, zero values too', () => {
   const { config } = parseReplicaConfigToml(
