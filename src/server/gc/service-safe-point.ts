@@ -22,7 +22,7 @@ export interface ServiceSafePoint {
 }
 
 export function createServiceSafePoint(
-  pd: PdClient,
+  pd: Pick<PdClient, 'updateServiceSafePoint'>,
   options: { readonly clusterId: string; readonly etcdClusterId: bigint; readonly ttlSeconds: number },
 ): ServiceSafePoint {
   const id = `ticdc-${options.clusterId}-${options.etcdClusterId}`

@@ -1,9 +1,11 @@
 import { CdcError } from '../../base/errors.ts'
+import { dispatcherOf } from '../../changefeed/open-control-sink.ts'
 import { checkReplicaConfig } from '../../config/check-replica-config.ts'
 import { isIdentifier } from '../../config/identifier.ts'
 import type { ReplicaConfig } from '../../config/replica-config.ts'
 import { toStoredReplicaConfig } from '../../config/replica-config-json.ts'
 import { type ChangefeedId, changefeedKey } from '../../event/changefeed.ts'
+import type { TableVersion } from '../../event/table-version.ts'
 import { loadSchema } from '../../schema/snapshot.ts'
 import { createSchemaTracker } from '../../schema/tracker.ts'
 import { checkSink } from '../../sink/open-sink.ts'
@@ -42,6 +44,7 @@ export async function createChangefeed(
   checkIds(id)
   const checked = checkReplicaConfig(request.sinkUri, request.config)
   filterOf(checked.config)
+  const dispatcher = dispatcherOf(checked.sink, checked.config)
   if (owner.has(id)) throw new CdcError('CDC:ErrChangeFeedAlreadyExists', `changefeed already exists, ${id.id}`)
   const { pd, clock } = environment
   const now = await pd.tso(signal)
@@ -59,7 +62,8 @@ export async function createChangefeed(
     )
   try {
     await owner.safePoint.hold('creating', id, startTs, signal)
-    const { ineligible } = await tablesAt(checked.config, startTs, environment, signal)
+    const checkTable = (table: TableVersion): void => dispatcher.checkTable(table)
+    const { ineligible } = await tablesAt(checked.config, startTs, environment, signal, checkTable)
     if (ineligible.length > 0 && !request.ignoreIneligibleTables && !checked.config.forceReplicate)
       throw new CdcError(
         'CDC:ErrTableIneligible',
@@ -106,6 +110,7 @@ export async function updateChangefeed(
     throw refused(`can not update target-ts:${targetTs} less than start-ts:${startTs}`)
   const { config, sink } = checkReplicaConfig(sinkUri, change.config ?? feed.info.config)
   filterOf(config)
+  dispatcherOf(sink, config)
   const isSame = textOf(config) === textOf(feed.info.config)
   if (isSame && sinkUri === feed.info.sinkUri && targetTs === feed.info.targetTs)
     throw refused('changefeed config is the same with the old one, do nothing')
@@ -150,22 +155,25 @@ export async function resumeChangefeed(
   }
 }
 
-/** Tables that a configuration would replicate. */
+/** Tables that a configuration would replicate; `check` may refuse an eligible one. */
 export async function tablesAt(
   config: ReplicaConfig,
   ts: Ts,
   { pd, security, log, clock }: FeedEnvironment,
   signal: AbortSignal,
+  check?: (table: TableVersion) => void,
 ): Promise<VerifiedTables> {
   const filter = filterOf(config)
   const loaded = await loadSchema(openSnapshot(pd, ts, { security, log, clock }), filter, signal)
-  const tables = createSchemaTracker(loaded, { filter, bdrMode: config.bdrMode }).matchedTables(ts)
+  const tracker = createSchemaTracker(loaded, { filter, bdrMode: config.bdrMode })
   const eligible: TableId[] = []
   const ineligible: TableId[] = []
   const seen = new Set<bigint>()
-  for (const { schema, table, tableId, isPartition, eligible: fine } of tables) {
+  for (const { physicalId, schema, table, tableId, isPartition, eligible: fine } of tracker.matchedTables(ts)) {
     if (seen.has(tableId)) continue
     seen.add(tableId)
+    const version = fine && check !== undefined ? tracker.tableAt(physicalId, ts) : undefined
+    if (version !== undefined) check?.(version)
     const list = fine ? eligible : ineligible
     list.push({ schema, table, tableId, isPartition })
   }

@@ -1,6 +1,6 @@
 import type { Registry } from 'prom-client'
 import type { Clock } from '../../base/clock.ts'
-import type { ErrorCode } from '../../base/errors.ts'
+import { describeError, type ErrorCode, errorCode } from '../../base/errors.ts'
 import type { FailPoints } from '../../base/fail-point.ts'
 import type { Fence } from '../../base/fence.ts'
 import type { Log } from '../../base/log.ts'
@@ -67,7 +67,9 @@ export async function runFeed(parts: FeedParts, environment: FeedEnvironment, si
   const tracker = createSchemaTracker(loaded, { filter: plan.filter, bdrMode: config.bdrMode })
   const now = await pd.tso(signal)
   const readJob = await openJobReader(openSnapshot(pd, now, { security, log, clock }), signal)
-  const context = { changefeed, captureAddress, fence, log, metrics, failPoints, clock, timeZone }
+  const onTrouble = (error: Error): void => parts.onWarning(errorCode(error), describeError(error))
+  const shared = { changefeed, captureAddress, fence, log, metrics, failPoints, clock, timeZone }
+  const context = { ...shared, memory: {}, onTrouble }
   const sink = await prepareSink(plan.sink, context, signal)
   await using events = openEventFeed({ pd, security, log, clock })
   log.info('changefeed starts', { checkpointTs: status.checkpointTs, ddlStartTs: startTs, epoch: info.epoch })

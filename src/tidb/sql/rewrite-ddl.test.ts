@@ -27,3 +27,13 @@ const cases: readonly (readonly [string, string])[] = [
 
 for (const [query, expected] of cases)
   test(`${query} goes downstream with TiDB's features in comments`, () => assert.equal(rewriteDdl(query, 0n), expected))
+
+test('quotes mean the same under every SQL mode', () => {
+  const ansi = 4n
+  assert.equal(rewriteDdl('create table "a`b" ("c""d" int)', ansi), 'create table `a``b` (`c"d` int)')
+  assert.equal(
+    rewriteDdl(String.raw`alter table t comment "it's \"so\" """`, 0n),
+    `alter table t comment 'it''s "so" "'`,
+  )
+  assert.equal(rewriteDdl(String.raw`alter table t comment "a\"`, 1n << 20n), String.raw`alter table t comment 'a\'`)
+})

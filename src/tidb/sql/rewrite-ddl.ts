@@ -1,14 +1,15 @@
-import { type Token, tokenize } from './tokens.ts'
+import { identifierOf, NO_BACKSLASH_ESCAPES, quoteName, type Token, tokenize } from './tokens.ts'
 
 /**
  * The text of a DDL as it goes downstream (reference: schema-tracking, section 2.6): what only TiDB understands stands
- * in its special comments, placement options are left out, and TTL is switched off. Everything else keeps its form. Text
- * that cannot be read as SQL is returned as it is.
+ * in its special comments, placement options are left out, TTL is switched off, and quotes mean the same under every SQL
+ * mode. Everything else keeps the form in which it was typed: TiCDC prints it anew, with keywords in upper case and every
+ * name in back quotes. Text that cannot be read as SQL is returned as it is.
  */
 export function rewriteDdl(query: string, sqlMode: bigint): string {
   let tokens: readonly Token[]
   try {
-    tokens = tokenize(query, sqlMode)
+    tokens = tokenize(query, sqlMode).map((token) => ({ ...token, text: plainQuotes(token, sqlMode) }))
   } catch (error) {
     if (error instanceof SyntaxError) return query
     throw error
@@ -34,6 +35,19 @@ export function rewriteDdl(query: string, sqlMode: bigint): string {
   }
   return out.trim()
 }
+
+/** Names in back quotes and strings in single quotes, whatever they were in. */
+function plainQuotes(token: Token, sqlMode: bigint): string {
+  const { kind, text } = token
+  if (!text.startsWith('"')) return text
+  if (kind === 'name') return quoteName(identifierOf(token))
+  if (kind !== 'string') return text
+  const pattern = (sqlMode & NO_BACKSLASH_ESCAPES) === 0n ? /\\[^]|""|'/g : /""|'/g
+  return `'${text.slice(1, -1).replace(pattern, inSingleQuotes)}'`
+}
+
+const inSingleQuotes = (found: string): string =>
+  found === "'" ? "''" : found === '""' || found === '\\"' ? '"' : found
 
 interface Option {
   /** Replaces the tokens; empty = they are left out, with the comma before them. */

@@ -11,7 +11,8 @@ export interface Token {
 export type TokenKind = 'space' | 'comment' | 'word' | 'name' | 'string' | 'number' | 'symbol' | 'hint'
 
 const ANSI_QUOTES = 4n
-const NO_BACKSLASH_ESCAPES = 1n << 20n
+/** SQL mode under which a backslash is an ordinary character. */
+export const NO_BACKSLASH_ESCAPES = 1n << 20n
 
 const SPACE = /\s+/y
 const WORD = /[@$\p{L}_\u0080-\uffff][$\p{L}\p{N}_\u0080-\uffff]*/uy
