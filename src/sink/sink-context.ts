@@ -28,6 +28,8 @@ export interface SinkContext {
    * of a changefeed in this thread; without it a rebuilt sink starts as a stranger.
    */
   readonly memory?: SinkMemory
+  /** The downstream takes nothing for a while; the sink goes on trying by itself. */
+  readonly onTrouble?: (error: Error) => void
 }
 
 export interface SinkMemory {

@@ -4,7 +4,15 @@ import { CdcError, describeError, errorCode, isAbort } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { backoffMs } from '../base/retry.ts'
 import { Wakeup } from '../base/wakeup.ts'
-import type { AddSpan, FromWorker, Grant, OpenChangefeed, RemoveSpan, TableSchema } from '../changefeed/messages.ts'
+import type {
+  AddSpan,
+  ChangefeedTrouble,
+  FromWorker,
+  Grant,
+  OpenChangefeed,
+  RemoveSpan,
+  TableSchema,
+} from '../changefeed/messages.ts'
 import type { Protocol } from '../codec/protocol.ts'
 import type { Dispatcher } from '../dispatcher/dispatcher.ts'
 import type { EncodedMessage } from '../event/encoded.ts'
@@ -399,16 +407,19 @@ export class ChangefeedRun implements AsyncDisposable {
   }
 
   #trouble(level: 'warning' | 'error', error: unknown): void {
-    this.#parts.post({
-      type: 'trouble',
-      epoch: this.#parts.open.epoch,
-      level,
-      code: errorCode(error),
-      message: describeError(error),
-      retryable: !(error instanceof CdcError) || error.retryable,
-    })
+    this.#parts.post(troubleOf(this.#parts.open.epoch, level, error))
   }
 }
+
+/** An error as the owner is told. */
+export const troubleOf = (epoch: bigint, level: 'warning' | 'error', error: unknown): ChangefeedTrouble => ({
+  type: 'trouble',
+  epoch,
+  level,
+  code: errorCode(error),
+  message: describeError(error),
+  retryable: !(error instanceof CdcError) || error.retryable,
+})
 
 /** Index of the first row from `from` on with commitTs above `ts`. */
 function firstAbove(rows: readonly RawKv[], from: number, ts: Ts): number {

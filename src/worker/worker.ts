@@ -1,6 +1,6 @@
 import { Registry } from 'prom-client'
 import { systemClock } from '../base/clock.ts'
-import { CdcError, describeError, errorCode, unreachable } from '../base/errors.ts'
+import { unreachable } from '../base/errors.ts'
 import { createFailPoints } from '../base/fail-point.ts'
 import { openFence } from '../base/fence.ts'
 import type { FromWorker, OpenChangefeed, ToWorker, WorkerStart } from '../changefeed/messages.ts'
@@ -12,7 +12,7 @@ import { openRowSink } from '../sink/open-sink.ts'
 import { openPdClient } from '../upstream/pd/client.ts'
 import type { PdClient } from '../upstream/pd/pd.ts'
 import { openEventFeed } from '../upstream/tikv/event-feed.ts'
-import { ChangefeedRun } from './changefeed-run.ts'
+import { ChangefeedRun, troubleOf } from './changefeed-run.ts'
 import { createWorkerMetrics } from './metrics.ts'
 import { createPortLog } from './port-log.ts'
 
@@ -62,6 +62,7 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
       dispatcher,
       protocol,
       memory: {},
+      onTrouble: (error: Error) => post(troubleOf(epoch, 'warning', error)),
     }
     return new ChangefeedRun({
       open: message,
@@ -97,9 +98,7 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
     try {
       runs.set(epoch, await open(message))
     } catch (error) {
-      const retryable = !(error instanceof CdcError) || error.retryable
-      const text = describeError(error)
-      post({ type: 'trouble', epoch, level: 'error', code: errorCode(error), message: text, retryable })
+      post(troubleOf(epoch, 'error', error))
     } finally {
       opening.delete(epoch)
     }

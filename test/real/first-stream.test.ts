@@ -148,9 +148,9 @@ test('a changefeed goes on from its checkpoint after pause and resume, and after
   await workload.run(64)
   await kafka.kill()
   await workload.run(64)
-  await waitFor('the changefeed to notice the loss', async () => {
+  await waitFor('the changefeed to say what is wrong', async () => {
     const text = await cli(server, 'changefeed', 'query', '--changefeed-id', 'first', '--simple')
-    return text.includes('warning')
+    return text.includes('"state": "warning"') && text.includes('CDC:ErrKafka')
   })
   await kafka.restart()
   await workload.run(32)

@@ -109,7 +109,17 @@ function openParts(settings: KafkaSettings, context: SinkContext, side: 'rows' |
   if (context.memory !== undefined) context.memory[side] = memory
   const log = context.log.with({ sink: 'kafka' })
   const cluster = new Cluster(settings, kafkaClientId(settings, context))
-  const producer = new Producer({ settings, cluster, fence, failPoints, log, clock, errorCode, memory })
+  const producer = new Producer({
+    settings,
+    cluster,
+    fence,
+    failPoints,
+    log,
+    clock,
+    errorCode,
+    memory,
+    onTrouble: (error) => context.onTrouble?.(error),
+  })
   return {
     topics: new Topics(cluster, settings, log, clock),
     producer,

@@ -32,6 +32,8 @@ export interface ProducerOptions {
   readonly errorCode: CdcErrorCode
   /** Who the producer before this one was, if any; this one says there who it is. */
   readonly memory: ProducerMemory
+  /** Told now and then while a partition takes nothing. */
+  readonly onTrouble: (error: Error) => void
 }
 
 /** The last producer id of one side of a sink and the greatest epoch used with it; survives the sink. */
@@ -41,6 +43,8 @@ export interface ProducerMemory {
 
 /** A partition that cannot take anything for this long fails the producer. */
 const DELIVERY_TIMEOUT_MS = 120_000
+/** From then on the loss is told, and again after each such time. */
+const TROUBLE_MS = 10_000
 const BACKOFF_BASE_MS = 50
 const BACKOFF_CAP_MS = 1000
 /** Bytes of record batches in one request, unless one batch alone is larger. */
@@ -67,6 +71,7 @@ export class Producer implements AsyncDisposable {
   #identifying = false
   #awake = false
   #failure: Error | undefined
+  #toldAt = -Infinity
 
   constructor(options: ProducerOptions) {
     this.#options = options
@@ -308,6 +313,10 @@ export class Producer implements AsyncDisposable {
         if (lane.failures++ === 0) lane.failingSince = now
         failures = Math.max(failures, lane.failures)
         if (now - lane.failingSince > DELIVERY_TIMEOUT_MS) return this.fail(this.#sendError(laneName(lane), error))
+        if (now - Math.max(lane.failingSince, this.#toldAt) > TROUBLE_MS) {
+          this.#toldAt = now
+          this.#options.onTrouble(this.#sendError(laneName(lane), error))
+        }
       }
       if (failures === 1) log.warn('kafka send is repeated', { topics: topics.join(','), error: describeError(error) })
       pauseMs = Math.max(pauseMs, backoffMs(failures, BACKOFF_BASE_MS, BACKOFF_CAP_MS))
