@@ -238,19 +238,23 @@ class GrpcPdClient implements PdClient {
     signal.throwIfAborted()
   }
 
+  /** Asks all members at once, so that one that hangs does not keep us from another. */
   async #learnMembers(signal: AbortSignal): Promise<void> {
+    const urls = this.endpoints
+    const answers = await Promise.allSettled(urls.map((url) => this.#learnFrom(url, signal)))
+    signal.throwIfAborted()
     const failures: string[] = []
-    for (const url of this.endpoints.length > 0 ? this.endpoints : this.#options.endpoints) {
-      try {
-        if (await this.#learnFrom(url, signal)) return
-        failures.push(`${url} knows no leader`)
-      } catch (error) {
-        signal.throwIfAborted()
+    for (const [i, answer] of answers.entries()) {
+      const url = urls[i] ?? ''
+      if (answer.status === 'fulfilled' && !answer.value) failures.push(`${url} knows no leader`)
+      else if (answer.status === 'rejected') {
+        const error: unknown = answer.reason
         if (error instanceof CdcError) throw error
         failures.push(`${url}: ${isServiceError(error) ? error.details : describeError(error)}`)
         this.#channels.drop(dialAddress(url))
       }
     }
+    if (failures.length < urls.length) return
     throw new CdcError('CDC:ErrAPIGetPDClientFailed', `failed to connect to pd: ${failures.join('; ')}`)
   }
 

@@ -1,0 +1,266 @@
+// The PD client against what a real PD answered (tikv/vectors/pd.jsonl), and against one that fails.
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { suite, test } from 'node:test'
+
+import { Server, ServerCredentials, status, type ServerDuplexStream, type UntypedHandleCall } from '@grpc/grpc-js'
+
+import { type Clock, systemClock } from '../../base/clock.ts'
+import { CdcError } from '../../base/errors.ts'
+import { silentLog } from '../../base/log.ts'
+import { GetMembersResponse, PDService, type TsoRequest, TsoResponse } from '../../proto/pdpb.ts'
+import { maxTs, physicalMs, Ts } from '../../tidb/ts.ts'
+import { openPdClient } from './client.ts'
+import type { PdClient } from './pd.ts'
+
+const CLUSTER = 7710268889935923767n
+const folder = process.env['TIDEWIRE_EVENTFEED_DIR'] ?? join(import.meta.dirname, '..', 'tikv', 'vectors')
+const hasty: Clock = {
+  ...systemClock,
+  monotonic: () => performance.now() * 20,
+  sleep: (ms, signal) => systemClock.sleep(ms / 20, signal),
+}
+
+interface Recorded {
+  readonly k: string
+  readonly rpc?: string
+  readonly b64?: string
+}
+
+/** Recorded answers by method and request; requests are compared without their header. */
+function recordedAnswers(): Map<string, Buffer> {
+  const answers = new Map<string, Buffer>()
+  let asked = ''
+  for (const text of readFileSync(join(folder, 'pd.jsonl'), 'utf8').split('\n')) {
+    if (text === '') continue
+    const line: Recorded = JSON.parse(text)
+    if (line.rpc === undefined || line.b64 === undefined) continue
+    const bytes = Buffer.from(line.b64, 'base64')
+    if (line.k === 'req') asked = nameOf(line.rpc, bytes)
+    else if (line.k === 'resp' && !answers.has(asked)) answers.set(asked, bytes)
+  }
+  return answers
+}
+
+function nameOf(path: string, request: Buffer): string {
+  // Neither a header nor the same fields as we send, but only one such question.
+  if (path.endsWith('LoadGlobalConfig')) return path
+  const body = request[0] === 0x0a ? request.subarray(2 + (request[1] ?? 0)) : request
+  return `${path} ${body.toString('hex')}`
+}
+
+interface FakePd extends AsyncDisposable {
+  readonly url: string
+  /** Answered with this status while it is set. */
+  failure: { readonly code: status; readonly details: string } | undefined
+  clusterId: bigint
+  /** Added to the physical part of timestamps. */
+  skewMs: bigint
+  /** Where it says that the leader is; itself by default. */
+  leaderUrl: string
+  readonly tsoCounts: number[]
+  cutTso(): void
+}
+
+async function startPd(): Promise<FakePd> {
+  const answers = recordedAnswers()
+  const server = new Server()
+  const streams = new Set<ServerDuplexStream<TsoRequest, TsoResponse>>()
+  let logical = 0n
+  const pd = {
+    url: '',
+    failure: undefined as FakePd['failure'],
+    clusterId: CLUSTER,
+    skewMs: 0n,
+    leaderUrl: '',
+    tsoCounts: [] as number[],
+    cutTso: () =>
+      streams.forEach((stream) => stream.emit('error', { code: status.UNAVAILABLE, details: 'not leader' })),
+    [Symbol.asyncDispose]: async () => server.forceShutdown(),
+  }
+  const raw = { requestSerialize: same, requestDeserialize: same, responseSerialize: same, responseDeserialize: same }
+  const unary = Object.values(PDService).filter((method) => !method.requestStream)
+  server.addService(
+    Object.fromEntries(unary.map(({ path }) => [path, { path, requestStream: false, responseStream: false, ...raw }])),
+    Object.fromEntries(unary.map(({ path }) => [path, serve(path)])),
+  )
+  server.addService({ tso: PDService.tso }, { tso })
+
+  function serve(path: string): UntypedHandleCall {
+    return (call: { request: Buffer }, done: (error: object | null, answer?: Buffer) => void) => {
+      if (path.endsWith('GetMembers')) {
+        const answer = GetMembersResponse.decode(answers.get(`${path} `) ?? Buffer.alloc(0))
+        if (answer.header !== undefined) answer.header.clusterId = pd.clusterId
+        for (const member of [...answer.members, answer.leader])
+          if (member !== undefined) member.clientUrls = [pd.leaderUrl]
+        done(null, Buffer.from(GetMembersResponse.encode(answer).finish()))
+        return
+      }
+      const answer = answers.get(nameOf(path, call.request))
+      if (pd.failure !== undefined) done(pd.failure)
+      else if (answer === undefined) done({ code: status.INTERNAL, details: `${path} was not recorded so` })
+      else done(null, answer)
+    }
+  }
+  function tso(stream: ServerDuplexStream<TsoRequest, TsoResponse>): void {
+    streams.add(stream)
+    stream.on('error', () => streams.delete(stream))
+    stream.on('data', ({ header, count }: TsoRequest) => {
+      if (header?.clusterId !== pd.clusterId) {
+        stream.emit('error', { code: status.FAILED_PRECONDITION, details: 'mismatch cluster id, need 1 but got 2' })
+        return
+      }
+      pd.tsoCounts.push(count)
+      logical += BigInt(count)
+      const timestamp = { physical: 1_795_186_893_441n + pd.skewMs, logical }
+      stream.write(TsoResponse.fromPartial({ header: { clusterId: pd.clusterId }, count, timestamp }))
+    })
+  }
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    )
+  })
+  pd.url = pd.leaderUrl = `http://127.0.0.1:${port}`
+  return pd
+}
+
+const same = (bytes: Buffer): Buffer => bytes
+
+function open(...pds: readonly FakePd[]): Promise<PdClient> {
+  const endpoints = pds.map((pd) => pd.url)
+  return openPdClient({ endpoints, security: {}, log: silentLog, clock: hasty }, AbortSignal.timeout(10_000))
+}
+
+suite('PD client', { concurrency: true }, () => {
+  const signal = AbortSignal.timeout(30_000)
+  const key = Buffer.from('7480000000000003ff8500000000000000f8', 'hex')
+
+  test('reads what a real PD answered', async () => {
+    await using fake = await startPd()
+    await using pd = await open(fake)
+    assert.equal(pd.clusterId, CLUSTER)
+    assert.deepEqual(pd.endpoints, [fake.url])
+    const stores = await pd.stores(signal)
+    assert.deepEqual(
+      stores.map(({ id, state, tiflash }) => ({ id, state, tiflash })).toSorted((a, b) => Number(a.id - b.id)),
+      [1n, 4n, 7n].map((id) => ({ id, state: 'up', tiflash: false })),
+    )
+    assert.deepEqual(await pd.store(1n, signal), {
+      id: 1n,
+      address: '127.0.0.1:21161',
+      version: '9.0.0-beta.2',
+      state: 'up',
+      tiflash: false,
+    })
+    assert.equal(await pd.store(987654n, signal), undefined)
+    const region = await pd.region(key, signal)
+    assert.equal(region?.id, 22n)
+    assert.deepEqual(region?.start, key)
+    assert.equal(region?.peers.length, 3)
+    assert.ok(region?.peers.some((peer) => peer.id === region.leader?.id))
+    assert.deepEqual(await pd.regionById(22n, signal), region)
+    assert.equal(await pd.regionById(99_999_999n, signal), undefined)
+    const found = await pd.scanRegions(key, Buffer.alloc(0), 2, signal)
+    assert.deepEqual(found[0], region)
+    assert.equal(found.length, 2)
+    assert.deepEqual(found[1]?.start, region?.end)
+    assert.equal(await pd.sourceId(signal), 1)
+  })
+
+  test('gives the minimum safe point, and takes its own back', async () => {
+    await using fake = await startPd()
+    await using pd = await open(fake)
+    const ask = (id: string, ttl: number, ts: bigint): Promise<Ts> => pd.updateServiceSafePoint(id, ttl, Ts(ts), signal)
+    assert.equal(await ask('ticdc-default-1', 86_400, 470597472994201530n), 470597472994198630n)
+    // Refused: the answer is above what was asked for.
+    assert.equal(await ask('too-old', 3600, 470597446779798530n), 470597472994198630n)
+    assert.equal(await ask('ticdc-creating-feed', -1, 470597472994198530n), 470597472994198630n)
+    await assert.rejects(ask('never-recorded', 1, maxTs), /ErrUpdateServiceSafepointFailed/)
+  })
+
+  test('waiters for timestamps share a request, and get them in order', async () => {
+    await using fake = await startPd()
+    await using pd = await open(fake)
+    const first = await pd.tso(signal)
+    assert.equal(physicalMs(first), 1_795_186_893_441)
+    const many = await Promise.all(Array.from({ length: 100 }, () => pd.tso(signal)))
+    for (const [i, ts] of many.entries()) assert.equal(ts, first + BigInt(i) + 1n)
+    assert.ok(fake.tsoCounts.length <= 3)
+  })
+
+  test('a broken timestamp stream is made anew', async () => {
+    await using fake = await startPd()
+    await using pd = await open(fake)
+    const before = await pd.tso(signal)
+    fake.cutTso()
+    assert.ok((await pd.tso(signal)) > before)
+  })
+
+  test('timestamps that go back are an error at once', async () => {
+    await using fake = await startPd()
+    await using pd = await open(fake)
+    await pd.tso(signal)
+    fake.skewMs = -10n
+    await assert.rejects(pd.tso(signal), (error) => error instanceof CdcError && /handed out/.test(error.message))
+  })
+
+  test('a waiter that is aborted rejects with its reason, and the others get theirs', async () => {
+    await using fake = await startPd()
+    await using pd = await open(fake)
+    await pd.tso(signal)
+    const abort = new AbortController()
+    const aborted = pd.tso(abort.signal)
+    const other = pd.tso(signal)
+    abort.abort(new Error('enough'))
+    await assert.rejects(aborted, /enough/)
+    assert.ok((await other) > 0n)
+  })
+
+  test('the leader is followed when it moves', async () => {
+    await using first = await startPd()
+    await using second = await startPd()
+    await using pd = await open(first)
+    first.failure = { code: status.UNAVAILABLE, details: 'not leader' }
+    first.leaderUrl = second.url
+    assert.equal((await pd.region(key, signal))?.id, 22n)
+    assert.deepEqual(pd.endpoints, [second.url])
+  })
+
+  test('the first member may be away', async () => {
+    const gone = await startPd()
+    await gone[Symbol.asyncDispose]()
+    await using fake = await startPd()
+    await using pd = await open(gone, fake)
+    assert.equal(pd.clusterId, CLUSTER)
+  })
+
+  test('a call to a PD that stays away ends with a named error', async () => {
+    await using fake = await startPd()
+    await using pd = await open(fake)
+    fake.failure = { code: status.UNAVAILABLE, details: 'no leader' }
+    await assert.rejects(pd.stores(AbortSignal.timeout(20_000)), (error) => {
+      assert.ok(error instanceof CdcError)
+      return error.code === 'CDC:ErrGetAllStoresFailed'
+    })
+  })
+
+  test('nobody at home is an error that names the addresses', async () => {
+    const options = { endpoints: ['127.0.0.1:1'], security: {}, log: silentLog, clock: hasty, connectTimeoutMs: 500 }
+    await assert.rejects(openPdClient(options, signal), (error) => {
+      assert.ok(error instanceof CdcError)
+      assert.match(error.message, /127\.0\.0\.1:1/)
+      return error.code === 'CDC:ErrAPIGetPDClientFailed'
+    })
+  })
+
+  test('another cluster behind the same address is an error, not a retry', async () => {
+    await using fake = await startPd()
+    await using pd = await open(fake)
+    fake.clusterId = 4242n
+    fake.failure = { code: status.FAILED_PRECONDITION, details: `mismatch cluster id, need 4242 but got ${CLUSTER}` }
+    await assert.rejects(pd.stores(signal), /ErrClusterIDMismatch/)
+    await assert.rejects(pd.tso(signal), /ErrClusterIDMismatch/)
+  })
+})
