@@ -2,6 +2,7 @@ import { AggregatorRegistry } from 'prom-client'
 import { BUILD_INFO } from '../base/build-info.ts'
 import { CdcError, describeError, errorCode } from '../base/errors.ts'
 import type { LogControl } from '../base/unified-log.ts'
+import { dispatcherOf } from '../changefeed/open-control-sink.ts'
 import { checkReplicaConfig } from '../config/check-replica-config.ts'
 import { changefeedKey, type ChangefeedState } from '../event/changefeed.ts'
 import { Ts } from '../tidb/ts.ts'
@@ -127,9 +128,11 @@ export function createServerHandle(parts: HandleParts): ServerHandle {
     },
     async verifyTables({ config, sinkUri, startTs }, signal) {
       session()
-      const checked = sinkUri === '' ? config : checkReplicaConfig(sinkUri, config).config
       const ts = startTs === 0n ? await environment.pd.tso(signal) : startTs
-      return tablesAt(checked, ts, environment, signal)
+      if (sinkUri === '') return tablesAt(config, ts, environment, signal)
+      const { config: checked, sink } = checkReplicaConfig(sinkUri, config)
+      const dispatcher = dispatcherOf(sink, checked)
+      return tablesAt(checked, ts, environment, signal, (table) => dispatcher.checkTable(table))
     },
     async resignOwner() {
       await owner()

@@ -5,6 +5,7 @@ import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
 import type { LogControl } from '../base/unified-log.ts'
 import { defaultReplicaConfig } from '../config/replica-config-toml.ts'
+import type { DispatchRuleConfig } from '../config/replica-config.ts'
 import { defaultServerConfig } from '../config/server-config.ts'
 import { startPlayground } from '../playground/playground.ts'
 import { Ts, tsOfMs } from '../tidb/ts.ts'
@@ -56,6 +57,13 @@ async function owned(clusterId: string): Promise<Server> {
 const openTestEtcd = (): Etcd => openEtcd({ endpoints: [pd], security: {}, log: silentLog, clock: systemClock })
 const idOf = (id: string) => ({ namespace: 'default', id })
 const request = { sinkUri: 'blackhole://', config: defaultReplicaConfig, ignoreIneligibleTables: true }
+
+/** A changefeed to Kafka with one dispatch rule. */
+function toTopics(rule: Partial<DispatchRuleConfig>) {
+  const whole = { matcher: ['*.*'], dispatcher: '', partition: '', index: '', columns: [], topic: '', ...rule }
+  const sink = { ...defaultReplicaConfig.sink, dispatchers: [whole] }
+  return { sinkUri: 'kafka://127.0.0.1:1/t?protocol=canal-json', config: { ...defaultReplicaConfig, sink } }
+}
 
 const untilState = (handle: ServerHandle, id: string, state: string): Promise<unknown> =>
   waitFor(`${id} to be ${state}`, async () => (await handle.getChangefeed(idOf(id), signal)).state === state)
@@ -120,6 +128,8 @@ test('bad requests have their names and leave nothing behind', async () => {
     [{ targetTs: Ts(1n) }, 'CDC:ErrTargetTsBeforeStartTs'],
     [{ sinkUri: 'kafka://127.0.0.1:1/t?protocol=canal-json' }, 'CDC:ErrKafkaNewProducer'],
     [{ sinkUri: 'nowhere://' }, 'CDC:ErrSinkURIInvalid'],
+    [toTopics({ matcher: ['a.b.c'] }), 'CDC:ErrFilterRuleInvalid'],
+    [toTopics({ topic: '{table}_{schema}' }), 'CDC:ErrKafkaTopicExprInvalid'],
   ] as const
   for (const [change, code] of cases)
     await assert.rejects(handle.createChangefeed({ ...request, id: idOf('new'), ...change }, signal), { code })

@@ -62,8 +62,9 @@ export async function createChangefeed(
     )
   try {
     await owner.safePoint.hold('creating', id, startTs, signal)
-    const checkTable = (table: TableVersion): void => dispatcher.checkTable(table)
-    const { ineligible } = await tablesAt(checked.config, startTs, environment, signal, checkTable)
+    const { ineligible } = await tablesAt(checked.config, startTs, environment, signal, (table) =>
+      dispatcher.checkTable(table),
+    )
     if (ineligible.length > 0 && !request.ignoreIneligibleTables && !checked.config.forceReplicate)
       throw new CdcError(
         'CDC:ErrTableIneligible',
