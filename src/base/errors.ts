@@ -113,7 +113,7 @@ const CODES = {
   'CDC:ErrMarshalFailed': { retryable: true },
   'CDC:ErrMaxwellEncodeFailed': { retryable: true },
   'CDC:ErrMaxwellInvalidData': { retryable: false },
-  'CDC:ErrMemoryQuotaExceeded': { retryable: true },
+  'CDC:ErrMemoryQuotaExceeded': { retryable: false },
   'CDC:ErrMessageTooLarge': { retryable: true },
   'CDC:ErrMetaListDatabases': { retryable: true },
   'CDC:ErrMetaNotInRegion': { retryable: true },

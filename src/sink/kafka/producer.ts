@@ -54,7 +54,7 @@ const CLOSE_WAIT_MS = 3000
 const MAX_EPOCH = 0x7fff
 
 /**
- * Sends messages so that each partition keeps the order of the calls, whatever fails (docs/decisions/kafka-produce-loop):
+ * Sends messages so that each partition keeps the order of the calls, whatever fails (docs/decisions/006-kafka-produce-loop):
  * one batch per partition is under way; it is repeated, byte for byte, with its producer id, epoch and sequence, until
  * the broker has answered for it. After one failure the producer is dead, and all its promises reject.
  */
