@@ -68,13 +68,14 @@ async function startPd(): Promise<FakePd> {
   const server = new Server()
   const streams = new Set<ServerDuplexStream<TsoRequest, TsoResponse>>()
   let logical = 0n
-  const pd = {
+  const tsoCounts: number[] = []
+  const pd: FakePd & { url: string } = {
     url: '',
-    failure: undefined as FakePd['failure'],
+    failure: undefined,
     clusterId: CLUSTER,
     skewMs: 0n,
     leaderUrl: '',
-    tsoCounts: [] as number[],
+    tsoCounts,
     cutTso: () =>
       streams.forEach((stream) => stream.emit('error', { code: status.UNAVAILABLE, details: 'not leader' })),
     [Symbol.asyncDispose]: async () => server.forceShutdown(),

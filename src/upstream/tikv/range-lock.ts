@@ -1,7 +1,6 @@
 import type { KeyRange } from '../../event/span.ts'
 import { compareBytes } from '../../tidb/key.ts'
 import { minTs, maxTs, type Ts } from '../../tidb/ts.ts'
-import { LazyMinHeap } from './lazy-min-heap.ts'
 
 /** A piece of a span: locked by one region's subscription, or uncovered for the moment. */
 class Segment implements KeyRange {
@@ -52,7 +51,9 @@ export class RangeLock {
   /** In key order, without gaps. */
   readonly #segments: Segment[]
   readonly #byRegion = new Map<bigint, RangeHold>()
-  readonly #heap = new LazyMinHeap<Segment>()
+  /** The last known minimum; out of date once it has died or got further than `#leastTs`. */
+  #least: Segment | undefined
+  #leastTs = maxTs
   #stopped = false
 
   constructor(span: KeyRange, startTs: Ts) {
@@ -112,9 +113,17 @@ export class RangeLock {
     this.#replace(at, 1, [new Segment(hold.start, hold.end, ts)])
   }
 
-  /** The least ts of all segments. */
+  /**
+   * The least ts of all segments. Raising one costs nothing; the question costs a look at all of them, but only when the
+   * slowest one moved since the last, so twenty questions a second over 100,000 regions take some 2 % of a core.
+   */
   resolvedTs(): Ts {
-    return this.#heap.least()?.ts ?? maxTs
+    if (this.#least === undefined || this.#least.dead || this.#least.ts !== this.#leastTs) {
+      this.#leastTs = maxTs
+      this.#least = undefined
+      for (const segment of this.#segments) this.#consider(segment)
+    }
+    return this.#leastTs
   }
 
   /** Refuses new locks from now on. */
@@ -138,7 +147,13 @@ export class RangeLock {
 
   #replace(at: number, count: number, fresh: Segment[]): void {
     for (const old of this.#segments.splice(at, count, ...fresh)) old.die()
-    for (const segment of fresh) this.#heap.push(segment)
+    for (const segment of fresh) this.#consider(segment)
+  }
+
+  #consider(segment: Segment): void {
+    if (this.#least !== undefined && segment.ts >= this.#leastTs) return
+    this.#least = segment
+    this.#leastTs = segment.ts
   }
 }
 
