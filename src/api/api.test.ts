@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { CdcError } from '../base/errors.ts'
 import { silentLog } from '../base/log.ts'
 import { openApi } from './api.ts'
 import { createFakeServer, NOW, type FakeServer } from './server.fixture.ts'
@@ -172,6 +173,16 @@ test('an error about a body does not quote it', () =>
   withApi(async (call) => {
     const { text } = await call('POST', '/api/v2/changefeeds', '{"sink_uri":"kafka://u:s3cret@h/t" nonsense')
     assert.doesNotMatch(text, /s3cret/)
+  }))
+
+test('a request waits while the capture is about to become the owner', () =>
+  withApi(async (call, server) => {
+    let refusals = 2
+    server.listChangefeeds = async () => {
+      if (refusals-- > 0) throw new CdcError('CDC:ErrNotOwner', 'this capture is not a owner')
+      return []
+    }
+    assert.deepEqual(await call('GET', '/api/v2/changefeeds'), { status: 200, text: '{"total":0,"items":[]}' })
   }))
 
 test('small answers have TiCDC’s shapes', () =>

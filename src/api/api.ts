@@ -1,6 +1,8 @@
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { systemClock, type Clock } from '../base/clock.ts'
 import { CdcError, describeError, errorCode } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
+import { retry, type RetryPolicy } from '../base/retry.ts'
 import type { ServerHandle } from '../server/handle.ts'
 import { stringifyJson } from '../tidb/json-big.ts'
 import { serveChangefeeds } from './changefeeds.ts'
@@ -12,6 +14,7 @@ export interface ApiOptions {
   /** 0 picks a free one. */
   readonly port: number
   readonly log: Log
+  readonly clock?: Clock
   readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string; readonly clientCerts: boolean }
 }
 
@@ -25,6 +28,8 @@ export interface Api extends AsyncDisposable {
 export interface Routes {
   readonly http: FastifyInstance
   readonly handle: () => ServerHandle
+  /** Work for the owner; waits a little while this capture is about to become it (a killed owner's lease must end first). */
+  readonly asOwner: <T>(work: (server: ServerHandle) => Promise<T>) => Promise<T>
   /** Aborted when the API closes. */
   readonly signal: AbortSignal
   readonly log: Log
@@ -35,14 +40,17 @@ export async function openApi(options: ApiOptions): Promise<Api> {
   const closing = new AbortController()
   let server: ServerHandle | undefined
   const http = createHttp(options)
+  const handle = (): ServerHandle => {
+    if (server === undefined) throw new CdcError('CDC:ErrServerIsNotReady', 'cdc server is not ready')
+    return server
+  }
+  const { signal } = closing
   const routes: Routes = {
     http,
     log: options.log,
-    signal: closing.signal,
-    handle() {
-      if (server === undefined) throw new CdcError('CDC:ErrServerIsNotReady', 'cdc server is not ready')
-      return server
-    },
+    signal,
+    handle,
+    asOwner: (work) => retry(() => work(handle()), UNTIL_OWNER, options.clock ?? systemClock, signal),
   }
   serveCluster(routes)
   serveChangefeeds(routes)
@@ -59,6 +67,14 @@ export async function openApi(options: ApiOptions): Promise<Api> {
       await http.close()
     },
   }
+}
+
+/** A little longer than the lease of a capture. */
+const UNTIL_OWNER: RetryPolicy = {
+  baseMs: 200,
+  capMs: 400,
+  totalMs: 12_000,
+  retryable: (error) => errorCode(error) === 'CDC:ErrNotOwner',
 }
 
 const TEN_MINUTES = 600_000

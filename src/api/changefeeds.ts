@@ -23,13 +23,13 @@ import {
 
 /** `/api/v2/changefeeds` (reference: interface, sections 5.2 to 5.6) and the processors of changefeeds. */
 export function serveChangefeeds(routes: Routes): void {
-  const { http, handle, signal } = routes
+  const { http, handle, asOwner, signal } = routes
 
   http.get('/api/v2/changefeeds', async (request, reply) => {
     const query = queryOf(request)
     const namespace = namespaceOf(queryText(query, 'namespace') || queryText(query, 'keyspace'))
     const states = statesOf(queryText(query, 'state'))
-    const changefeeds = await handle().listChangefeeds({ namespace, states }, signal)
+    const changefeeds = await asOwner((server) => server.listChangefeeds({ namespace, states }, signal))
     return sendJson(reply, { total: changefeeds.length, items: changefeeds.map(changefeedSummary) })
   })
   http.post('/api/v2/changefeeds', async (request, reply) => {
@@ -41,57 +41,61 @@ export function serveChangefeeds(routes: Routes): void {
     const targetTs = tsMember(body, 'target_ts')
     const checked = checkReplicaConfig(sinkUri, parseApiReplicaConfig(body['replica_config']))
     for (const warning of checked.warnings) routes.log.warn(warning, { changefeed: changefeedKey(id) })
-    const detail = await handle().createChangefeed(
-      {
-        id,
-        sinkUri,
-        startTs: startTs === 0n ? undefined : startTs,
-        targetTs: targetTs === 0n ? undefined : targetTs,
-        config: checked.config,
-        ignoreIneligibleTables: checked.config.ignoreIneligibleTable,
-      },
-      signal,
+    const detail = await asOwner((server) =>
+      server.createChangefeed(
+        {
+          id,
+          sinkUri,
+          startTs: startTs === 0n ? undefined : startTs,
+          targetTs: targetTs === 0n ? undefined : targetTs,
+          config: checked.config,
+          ignoreIneligibleTables: checked.config.ignoreIneligibleTable,
+        },
+        signal,
+      ),
     )
     return sendJson(reply, changefeedInfo(detail))
   })
   http.get('/api/v2/changefeeds/:id', async (request, reply) =>
-    sendJson(reply, changefeedInfo(await handle().getChangefeed(idOf(request), signal))),
+    sendJson(reply, changefeedInfo(await asOwner((server) => server.getChangefeed(idOf(request), signal)))),
   )
   http.get('/api/v2/changefeeds/:id/meta_info', async (request, reply) =>
-    sendJson(reply, changefeedInfo(await handle().getChangefeed(idOf(request), signal), false)),
+    sendJson(reply, changefeedInfo(await asOwner((server) => server.getChangefeed(idOf(request), signal)), false)),
   )
   http.put('/api/v2/changefeeds/:id', async (request, reply) => {
     const id = idOf(request)
     const change = await updateOf(routes, id, parseBody(request.body, { required: true }))
-    return sendJson(reply, changefeedInfo(await handle().updateChangefeed(id, change, signal)))
+    return sendJson(reply, changefeedInfo(await asOwner((server) => server.updateChangefeed(id, change, signal))))
   })
   http.delete('/api/v2/changefeeds/:id', async (request, reply) => {
-    await handle().removeChangefeed(idOf(request), signal)
+    await asOwner((server) => server.removeChangefeed(idOf(request), signal))
     return sendJson(reply, {})
   })
   http.post('/api/v2/changefeeds/:id/pause', async (request, reply) => {
-    await handle().pauseChangefeed(idOf(request), signal)
+    await asOwner((server) => server.pauseChangefeed(idOf(request), signal))
     return sendJson(reply, {})
   })
   http.post('/api/v2/changefeeds/:id/resume', async (request, reply) => {
     const id = idOf(request)
     const overwrite = tsMember(parseBody(request.body, { required: true }), 'overwrite_checkpoint_ts')
-    await handle().resumeChangefeed(id, { overwriteCheckpointTs: overwrite === 0n ? undefined : overwrite }, signal)
+    await asOwner((server) =>
+      server.resumeChangefeed(id, { overwriteCheckpointTs: overwrite === 0n ? undefined : overwrite }, signal),
+    )
     return sendJson(reply, {})
   })
   http.get('/api/v2/changefeeds/:id/status', async (request, reply) =>
-    sendJson(reply, changefeedStatus(await handle().getChangefeed(idOf(request), signal))),
+    sendJson(reply, changefeedStatus(await asOwner((server) => server.getChangefeed(idOf(request), signal)))),
   )
   http.get('/api/v2/changefeeds/:id/synced', async (request, reply) => {
-    const detail = await handle().getChangefeed(idOf(request), signal)
+    const detail = await asOwner((server) => server.getChangefeed(idOf(request), signal))
     return sendJson(reply, syncedStatus(detail, await handle().tso(signal)))
   })
 
   http.get('/api/v2/processors', async (request, reply) => {
     const namespace = namespaceOf(queryText(queryOf(request), 'namespace'))
     const items: unknown[] = []
-    for (const { id } of await handle().listChangefeeds({ namespace }, signal)) {
-      const detail = await handle().getChangefeed(id, signal)
+    for (const { id } of await asOwner((server) => server.listChangefeeds({ namespace }, signal))) {
+      const detail = await asOwner((server) => server.getChangefeed(id, signal))
       for (const task of detail.tasks)
         items.push({ namespace: id.namespace, changefeed_id: id.id, capture_id: task.captureId })
     }
@@ -99,7 +103,7 @@ export function serveChangefeeds(routes: Routes): void {
   })
   http.get('/api/v2/processors/:id/:capture', async (request, reply) => {
     const captureId = parameterOf(request, 'capture')
-    const detail = await handle().getChangefeed(idOf(request), signal)
+    const detail = await asOwner((server) => server.getChangefeed(idOf(request), signal))
     const task = detail.tasks.find((one) => one.captureId === captureId)
     if (task === undefined) throw new CdcError('CDC:ErrCaptureNotExist', `capture not exists, ${captureId}`)
     return sendJson(reply, { table_ids: task.tableIds.length === 0 ? null : task.tableIds })
@@ -108,11 +112,11 @@ export function serveChangefeeds(routes: Routes): void {
 
 /** What a PUT changes: an empty or masked sink URI and masked secrets stay as they are. */
 async function updateOf(
-  { handle, signal, log }: Routes,
+  { asOwner, signal, log }: Routes,
   id: ChangefeedId,
   body: Readonly<Record<string, unknown>>,
 ): Promise<UpdateChangefeed> {
-  const current = await handle().getChangefeed(id, signal)
+  const current = await asOwner((server) => server.getChangefeed(id, signal))
   const targetTs = tsMember(body, 'target_ts')
   const given = stringMember(body, 'sink_uri')
   const restored = given === '' ? current.sinkUri : restoreMaskedUri(given, current.sinkUri)

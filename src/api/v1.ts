@@ -6,7 +6,7 @@ import { changefeedIdOf, queryText, statesOf, type Query } from './requests.ts'
  * The part of `/api/v1` that cluster tools call (reference: interface, sections 5.7 and 9): default namespace only, bare
  * arrays, 202 with an empty body for what changes something.
  */
-export function serveV1({ http, handle, signal }: Routes): void {
+export function serveV1({ http, handle, asOwner, signal }: Routes): void {
   http.get('/api/v1/status', (_request, reply) => sendJson(reply, serverStatus(handle().status()), 4))
   http.get('/api/v1/health', async (_request, reply) => {
     await handle().health(signal)
@@ -21,7 +21,7 @@ export function serveV1({ http, handle, signal }: Routes): void {
   })
   http.get('/api/v1/changefeeds', async (request, reply) => {
     const states = statesOf(queryText(request.query as Query, 'state')) // fastify's own parser makes no other values
-    const changefeeds = await handle().listChangefeeds({ namespace: 'default', states }, signal)
+    const changefeeds = await asOwner((server) => server.listChangefeeds({ namespace: 'default', states }, signal))
     return sendJson(
       reply,
       changefeeds.map((one) => ({ ...changefeedSummary(one), state: one.state })),
@@ -29,17 +29,17 @@ export function serveV1({ http, handle, signal }: Routes): void {
     )
   })
   http.post<{ Params: { id: string } }>('/api/v1/changefeeds/:id/pause', async (request, reply) => {
-    await handle().pauseChangefeed(changefeedIdOf('', request.params.id), signal)
+    await asOwner((server) => server.pauseChangefeed(changefeedIdOf('', request.params.id), signal))
     return reply.code(202).send()
   })
   http.post<{ Params: { id: string } }>('/api/v1/changefeeds/:id/resume', async (request, reply) => {
-    await handle().resumeChangefeed(changefeedIdOf('', request.params.id), {}, signal)
+    await asOwner((server) => server.resumeChangefeed(changefeedIdOf('', request.params.id), {}, signal))
     return reply.code(202).send()
   })
   http.delete<{ Params: { id: string } }>('/api/v1/changefeeds/:id', async (request, reply) => {
     const id = changefeedIdOf('', request.params.id)
-    await handle().getChangefeed(id, signal)
-    await handle().removeChangefeed(id, signal)
+    await asOwner((server) => server.getChangefeed(id, signal))
+    await asOwner((server) => server.removeChangefeed(id, signal))
     return reply.code(202).send()
   })
 }
