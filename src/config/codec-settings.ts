@@ -36,9 +36,9 @@ export function codecSettings(
     faults,
   })
   const switches = readParameters({ uri, file: { ...sink }, keys: {}, code: 'CDC:ErrKafkaInvalidConfig', faults })
-  const maxMessageBytes = kafka.int('maxMessageBytes') ?? 0
+  const maxMessageBytes = kafka.int('maxMessageBytes') ?? 10_485_760
   if (maxMessageBytes <= 0) faults.add('CDC:ErrCodecInvalidConfig', `invalid max-message-bytes ${maxMessageBytes}`)
-  const maxBatchSize = codec.int('maxBatchSize') ?? 0
+  const maxBatchSize = codec.int('maxBatchSize') ?? 16
   if (maxBatchSize <= 0) faults.add('CDC:ErrCodecInvalidConfig', `invalid max-batch-size ${maxBatchSize}`)
   const contentCompatible = switches.bool('contentCompatible') ?? false
   const deleteOnlyOutputHandleKeyColumns = sink.deleteOnlyOutputHandleKeyColumns
