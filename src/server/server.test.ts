@@ -105,7 +105,7 @@ test('a changefeed runs, pauses, resumes from its checkpoint, outlives its serve
 test('target-ts finishes a changefeed, which can be resumed from an earlier checkpoint', async () => {
   await using server = await owned('target')
   const { handle } = server
-  const targetTs = tsOfMs(systemClock.now() + 1500)
+  const targetTs = tsOfMs(systemClock.now() + 300)
   await handle.createChangefeed({ ...request, id: idOf('a'), targetTs }, signal)
   await untilState(handle, 'a', 'finished')
   const { checkpointTs, startTs } = await handle.getChangefeed(idOf('a'), signal)
@@ -185,4 +185,51 @@ test('beside a live TiCDC a server does not start, and stops deciding when one a
   await etcd.delete(keys.capture('x'), {}, signal)
   await waitFor('the ownership', () => server.handle.status().isOwner)
   await untilAdvanced(server.handle, 'a')
+})
+
+test('what others write to etcd is followed, and a lost election key ends the ownership', async () => {
+  using etcd = openTestEtcd()
+  const keys = clusterKeys('others')
+  await using server = await owned('others')
+  const { handle } = server
+  await handle.createChangefeed({ ...request, id: idOf('a') }, signal)
+  await untilAdvanced(handle, 'a')
+  const stored = (await etcd.get(keys.info(idOf('a')), signal))?.value ?? ''
+  await etcd.put(keys.info(idOf('a')), stored.replace('"state":"normal"', '"state":"stopped"'), {}, signal)
+  await untilState(handle, 'a', 'stopped')
+  await handle.resumeChangefeed(idOf('a'), {}, signal)
+  await untilAdvanced(handle, 'a')
+
+  const own = await etcd.oldest(`${keys.owner}/`, signal)
+  await etcd.delete(own?.key ?? '', {}, signal)
+  const another = async (): Promise<boolean> => {
+    const present = await etcd.oldest(`${keys.owner}/`, signal)
+    return present !== undefined && present.createRevision !== own?.createRevision
+  }
+  await waitFor('another election', another)
+  await waitFor('the ownership', () => handle.status().isOwner)
+  await untilAdvanced(handle, 'a')
+
+  await etcd.delete(keys.info(idOf('a')), {}, signal)
+  await waitFor(
+    'the end of the changefeed',
+    async () => (await handle.listChangefeeds({ namespace: 'default' }, signal)).length === 0,
+  )
+})
+
+test('pauses and resumes that overlap leave one run, in the state of the last', async () => {
+  await using server = await owned('overlap')
+  const { handle } = server
+  await handle.createChangefeed({ ...request, id: idOf('a') }, signal)
+  await untilAdvanced(handle, 'a')
+  const calls = Array.from({ length: 6 }, (_, i) =>
+    i % 2 === 0 ? handle.pauseChangefeed(idOf('a'), signal) : handle.resumeChangefeed(idOf('a'), {}, signal),
+  )
+  await Promise.all(calls)
+  await handle.pauseChangefeed(idOf('a'), signal)
+  const { state, checkpointTs } = await handle.getChangefeed(idOf('a'), signal)
+  assert.equal(state, 'stopped')
+  await handle.resumeChangefeed(idOf('a'), {}, signal)
+  await untilAdvanced(handle, 'a')
+  assert.ok((await handle.getChangefeed(idOf('a'), signal)).checkpointTs > checkpointTs)
 })

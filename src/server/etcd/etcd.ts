@@ -67,13 +67,19 @@ export interface EtcdTxnResult {
   readonly revision: bigint
 }
 
-/** All keys of a prefix, or what changed since; `undefined` values are deletions. */
+/** `entry` is undefined where the key was deleted; `revision` is that of the change. */
+export interface EtcdChange {
+  readonly key: string
+  readonly entry: EtcdEntry | undefined
+  readonly revision: bigint
+}
+
+/** All keys of a prefix, or what changed since. */
 export type EtcdWatchEvent =
   | { readonly type: 'snapshot'; readonly entries: readonly EtcdEntry[]; readonly revision: bigint }
   | {
       readonly type: 'changes'
-      readonly changes: readonly { readonly key: string; readonly entry: EtcdEntry | undefined }[]
-      readonly revision: bigint
+      readonly changes: readonly EtcdChange[]
     }
 
 /**
@@ -314,7 +320,7 @@ class EtcdClient implements Etcd {
           // A batch of past events carries the present revision: only what it holds counts as seen.
           const last = response.events.at(-1)?.kv?.modRevision
           const revision: bigint = last ?? response.header?.revision ?? 0n
-          if (last !== undefined) yield { type: 'changes', changes: response.events.flatMap(changeOf), revision }
+          if (last !== undefined) yield { type: 'changes', changes: response.events.flatMap(changeOf) }
           if (!response.fragment && !response.created && revision >= next) next = revision + 1n
         }
       } catch (error) {
@@ -433,13 +439,10 @@ function operationOf(operation: EtcdOp): RequestOp {
   return { request: { $case: 'requestDeleteRange', value: { ...range, prevKv: false } } }
 }
 
-function changeOf(event: {
-  readonly type: number
-  readonly kv: KeyValue | undefined
-}): readonly { readonly key: string; readonly entry: EtcdEntry | undefined }[] {
+function changeOf(event: { readonly type: number; readonly kv: KeyValue | undefined }): readonly EtcdChange[] {
   if (event.kv === undefined) return []
   const entry = event.type === Event_EventType.PUT ? entryOf(event.kv) : undefined
-  return [{ key: event.kv.key.toString(), entry }]
+  return [{ key: event.kv.key.toString(), entry, revision: event.kv.modRevision }]
 }
 
 function credentialsOf({ endpoints, security }: EtcdOptions): ChannelCredentials {

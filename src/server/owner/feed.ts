@@ -4,7 +4,7 @@ import type { SinkSettings } from '../../config/sink-settings.ts'
 import type { ChangefeedInfo, ChangefeedStatus } from '../store/values.ts'
 import type { FeedState } from './feed-state.ts'
 
-/** What a stored configuration means; `undefined` members do not exist: a feed has a plan, or a reason why not. */
+/** What a stored configuration means. */
 export interface FeedPlan {
   readonly sink: SinkSettings
   readonly filter: Filter
@@ -27,6 +27,8 @@ export interface Feed {
   run: FeedRun | undefined
   /** Changes of the stored state wait for one another. */
   queue: Promise<unknown>
+  /** A new state is being stored: no run starts or ends for the old one. */
+  changing: boolean
   gone: boolean
 }
 

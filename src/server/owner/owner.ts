@@ -148,23 +148,34 @@ export class Owner {
 
   /** Stops a changefeed and deletes it from etcd. */
   async remove(feed: Feed): Promise<void> {
-    const { etcd, keys, captureId } = this.#parts
+    const { etcd, keys, captureId, environment } = this.#parts
     const id = feed.info.changefeed
     feed.gone = true
-    await this.#stopRun(feed)
-    const operations = [
-      { delete: keys.info(id) },
-      { delete: keys.status(id) },
-      { delete: keys.position(captureId, id) },
-    ]
-    const { succeeded } = await etcd.txn([this.#ownerCondition()], operations, { repeatable: true }, this.#signal)
-    if (!succeeded) {
+    try {
+      await this.#stopRun(feed)
+      const operations = [
+        { delete: keys.info(id) },
+        { delete: keys.status(id) },
+        { delete: keys.position(captureId, id) },
+      ]
+      const { succeeded } = await etcd.txn([this.#ownerCondition()], operations, { repeatable: true }, this.#signal)
+      if (!succeeded) throw notOwner()
+    } catch (error) {
       feed.gone = false
-      throw notOwner()
+      this.#reconcile(feed)
+      throw error
     }
     this.#feeds.delete(changefeedKey(id))
-    await this.safePoint.release(['creating', 'resuming', 'initializing'], id, this.#signal)
     this.#gcWakeup.notify()
+    environment.log.info('changefeed was removed', { changefeed: changefeedKey(id) })
+    try {
+      await this.safePoint.release(['creating', 'resuming', 'initializing'], id, this.#signal)
+    } catch (error) {
+      environment.log.warn('temporary gc safe points are left, they end by themselves', {
+        changefeed: changefeedKey(id),
+        error,
+      })
+    }
   }
 
   runningError(code: string, message: string): RunningError {
@@ -174,7 +185,7 @@ export class Owner {
 
   /** Etcd as it is and as it becomes; what this owner writes itself comes back here and is known already. */
   async #watch(): Promise<void> {
-    const { etcd, keys, environment } = this.#parts
+    const { etcd, keys, leadership, environment } = this.#parts
     await etcd.txn(
       [{ key: keys.metaVersion, createRevision: 0n }],
       [{ put: keys.metaVersion, value: '1' }],
@@ -183,18 +194,18 @@ export class Owner {
     )
     for await (const event of etcd.watch(keys.all, this.#signal)) {
       if (event.type === 'snapshot') {
+        if (!event.entries.some(({ key }) => key === leadership.key)) throw notOwner()
         this.#load(event.entries)
         this.#loaded.resolve()
         continue
       }
-      for (const { key, entry } of event.changes) {
-        if (entry === undefined && key === this.#parts.leadership.key) throw notOwner()
+      for (const { key, entry, revision } of event.changes) {
+        if (entry === undefined && key === leadership.key) throw notOwner()
         const parsed = parseClusterKey(keys, key)
         if (parsed.kind !== 'info') continue
         const feed = this.#feeds.get(changefeedKey(parsed.changefeed))
-        if (entry !== undefined) {
-          if (feed === undefined || entry.modRevision > feed.infoRevision) await this.#reload(parsed.changefeed, entry)
-        } else if (feed !== undefined && !feed.gone) {
+        if (entry !== undefined) this.#reloadLater(parsed.changefeed, feed, entry)
+        else if (feed !== undefined && !feed.gone && revision > feed.infoRevision) {
           environment.log.warn('changefeed was deleted from etcd', { changefeed: changefeedKey(parsed.changefeed) })
           await this.#forget(feed)
         }
@@ -216,6 +227,20 @@ export class Owner {
       this.#adopt(parsed.changefeed, entry, statuses.get(keys.status(parsed.changefeed)))
     }
     for (const [key, feed] of this.#feeds) if (!seen.has(key)) void this.#forget(feed)
+  }
+
+  /** A change that etcd tells of may be one of our own that is under way: it is looked at when that is done. */
+  #reloadLater(id: ChangefeedId, feed: Feed | undefined, entry: EtcdEntry): void {
+    const reload = async (): Promise<void> => {
+      const known = this.#feeds.get(changefeedKey(id))
+      if (known === undefined || entry.modRevision > known.infoRevision) await this.#reload(id, entry)
+    }
+    const { log } = this.#parts.environment
+    const work = (feed?.queue ?? Promise.resolve()).then(reload).catch((error: unknown) => {
+      if (!this.#signal.aborted)
+        log.error('a changed changefeed could not be read', { changefeed: changefeedKey(id), error })
+    })
+    if (feed !== undefined) feed.queue = work
   }
 
   async #reload(id: ChangefeedId, entry: EtcdEntry): Promise<void> {
@@ -259,6 +284,7 @@ export class Owner {
       progress: undefined,
       run: undefined,
       queue: Promise.resolve(),
+      changing: false,
       gone: false,
     }
     this.#feeds.set(changefeedKey(id), feed)
@@ -273,17 +299,13 @@ export class Owner {
 
   /** Starts or ends the run so that it is what the state says; a run of another epoch is ended first. */
   #reconcile(feed: Feed): void {
+    if (feed.changing) return
     const { epoch, state } = feed.state
     const plan = isRunning(state) && !feed.gone && !this.#signal.aborted ? feed.plan : undefined
     const wanted = plan instanceof Error ? undefined : plan
-    if (feed.run !== undefined && (wanted === undefined || feed.run.epoch !== epoch)) {
-      feed.run.abort.abort()
-      void feed.run.done.then(() => {
-        feed.run = undefined
-        feed.progress = undefined
-        this.#reconcile(feed)
-      })
-    } else if (feed.run === undefined && wanted !== undefined) this.#start(feed, wanted)
+    if (feed.run !== undefined && (wanted === undefined || feed.run.epoch !== epoch))
+      void this.#stopRun(feed).then(() => this.#reconcile(feed))
+    else if (feed.run === undefined && wanted !== undefined) this.#start(feed, wanted)
   }
 
   #start(feed: Feed, plan: FeedPlan): void {
@@ -346,8 +368,13 @@ export class Owner {
 
   /** Ends the run under way, and waits until nothing of it is left. */
   async #stopRun(feed: Feed): Promise<void> {
-    feed.run?.abort.abort()
-    await feed.run?.done
+    const { run } = feed
+    if (run === undefined) return
+    run.abort.abort()
+    await run.done
+    if (feed.run !== run) return
+    feed.run = undefined
+    feed.progress = undefined
   }
 
   /** For what nobody waits for: goes on trying as long as this capture is the owner and the changefeed is there. */
@@ -388,44 +415,53 @@ export class Owner {
     return work
   }
 
-  /** False where etcd had a newer info, which is adopted. */
+  /** False where etcd had a newer info, which is adopted. A new epoch is stored when the run of the old one has ended. */
   async #store(
     feed: Feed,
     state: FeedState,
     change: ChangefeedInfoChange,
     status: ChangefeedStatus | undefined,
   ): Promise<boolean> {
-    const { etcd, keys, environment } = this.#parts
+    feed.changing = true
+    try {
+      if (state.epoch !== feed.state.epoch) await this.#stopRun(feed)
+      const { state: name, adminJob, error, warning, epoch } = state
+      const text = changedInfo(feed.info, { ...change, state: name, adminJob, error, warning, epoch })
+      const revision = await this.#putInfo(feed, text, status)
+      if (revision === undefined) return false
+      const { changefeed } = feed.info
+      const fields = { changefeed: changefeedKey(changefeed), from: feed.state.state, to: name, error: error?.message }
+      if (name !== feed.state.state) this.#parts.environment.log.info('changefeed changes its state', fields)
+      feed.info = parseChangefeedInfo(text, changefeed)
+      feed.infoRevision = revision
+      // Progress may have been seen while the transaction was under way.
+      const { checkpointTs, advancedAt } = feed.state
+      const advanced = status === undefined && checkpointTs > state.checkpointTs
+      feed.state = advanced ? { ...state, checkpointTs, advancedAt } : state
+      if (status !== undefined) Object.assign(feed, { status, statusStored: true })
+      if (Object.keys(change).length > 0) feed.plan = planOf(feed.info)
+      return true
+    } finally {
+      feed.changing = false
+      this.#reconcile(feed)
+    }
+  }
+
+  /** The revision of the info stored; undefined where etcd had a newer one, which is adopted. */
+  async #putInfo(feed: Feed, text: string, status: ChangefeedStatus | undefined): Promise<bigint | undefined> {
+    const { etcd, keys } = this.#parts
     const id = feed.info.changefeed
-    if (state.epoch !== feed.state.epoch) await this.#stopRun(feed)
-    const { state: name, adminJob, error, warning, epoch } = state
-    const text = changedInfo(feed.info, { ...change, state: name, adminJob, error, warning, epoch })
     const key = keys.info(id)
     const conditions: EtcdCompare[] = [this.#ownerCondition(), { key, modRevision: feed.infoRevision }]
     const operations: EtcdOp[] = [{ put: key, value: text }]
     if (status !== undefined) operations.push({ put: keys.status(id), value: formatStatus(status) })
     const { succeeded, revision } = await etcd.txn(conditions, operations, { repeatable: true }, this.#signal)
-    if (!succeeded) {
-      await this.#assertOwner()
-      const entry = await etcd.get(key, this.#signal)
-      if (entry === undefined) await this.#forget(feed)
-      else if (entry.modRevision > feed.infoRevision) await this.#reload(id, entry)
-      return false
-    }
-    if (name !== feed.state.state) {
-      const fields = { changefeed: changefeedKey(id), from: feed.state.state, to: name, error: error?.message }
-      environment.log.info('changefeed changes its state', fields)
-    }
-    feed.info = parseChangefeedInfo(text, id)
-    feed.infoRevision = revision
-    // Progress may have been seen while the transaction was under way.
-    const { checkpointTs, advancedAt } = feed.state
-    const advanced = status === undefined && checkpointTs > state.checkpointTs
-    feed.state = advanced ? { ...state, checkpointTs, advancedAt } : state
-    if (status !== undefined) feed.status = status
-    if (Object.keys(change).length > 0) feed.plan = planOf(feed.info)
-    this.#reconcile(feed)
-    return true
+    if (succeeded) return revision
+    await this.#assertOwner()
+    const entry = await etcd.get(key, this.#signal)
+    if (entry === undefined) await this.#forget(feed)
+    else if (entry.modRevision > feed.infoRevision) await this.#reload(id, entry)
+    return undefined
   }
 
   async #saveStatus(feed: Feed, status: ChangefeedStatus, signal: AbortSignal): Promise<void> {
