@@ -184,7 +184,7 @@ class GrpcKvClient implements KvClient {
       signal.throwIfAborted()
       if (!isServiceError(error)) throw error
       if (error.code === status.UNIMPLEMENTED || error.code === status.INVALID_ARGUMENT) {
-        throw new CdcError('CDC:ErrTiKVEventFeed', `${method.path} refused by ${address}`, { cause: error })
+        throw new CdcError('CDC:ErrUnexpected', `${method.path} refused by ${address}`, { cause: error })
       }
       this.#stores.forget(region.leader.storeId)
       // Also a leader that PD names can be dead: PD may need ten seconds to notice.
@@ -210,7 +210,7 @@ class GrpcKvClient implements KvClient {
   #regionFailure(region: CachedRegion, error: errorpb.Error): Error {
     const fail = (kind: BackoffKind): Retriable => new Retriable(kind, `region ${region.id}: ${nameOf(error)}`)
     if (error.FlashbackInProgress !== undefined || error.raftEntryTooLarge !== undefined) {
-      return new CdcError('CDC:ErrTiKVEventFeed', `region ${region.id}: ${nameOf(error)}`)
+      return new CdcError('CDC:ErrUnexpected', `region ${region.id}: ${nameOf(error)}`)
     }
     if (error.notLeader !== undefined) {
       const { leader } = error.notLeader

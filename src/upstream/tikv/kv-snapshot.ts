@@ -104,7 +104,7 @@ class KvSnapshot implements Snapshot {
 function lockOf(error: KeyError): LockInfo {
   if (error.locked !== undefined) return error.locked
   const text = error.abort || error.retryable || 'the store refused to read'
-  throw new CdcError('CDC:ErrTiKVEventFeed', `snapshot read failed: ${text}`)
+  throw new CdcError('CDC:ErrUnexpected', `snapshot read failed: ${text}`)
 }
 
 /** An empty end is +infinity. */

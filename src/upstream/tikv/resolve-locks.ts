@@ -244,5 +244,5 @@ const toBuffer = (key: Uint8Array): Buffer => Buffer.from(key)
 
 function refused(what: string, error: KeyError): CdcError {
   const kind = Object.entries(error).find(([, value]) => value !== undefined && value !== '')?.[0] ?? 'unknown error'
-  return new CdcError('CDC:ErrTiKVEventFeed', `failed to ${what}: ${error.abort || error.retryable || kind}`)
+  return new CdcError('CDC:ErrUnexpected', `failed to ${what}: ${error.abort || error.retryable || kind}`)
 }
