@@ -17,7 +17,7 @@ export const feedServiceDefinition = {
   eventFeedV2: {
     ...ChangeDataService.eventFeedV2,
     responseSerialize: (value: ChangeDataEvent | Buffer): Buffer =>
-      Buffer.isBuffer(value) ? value : ChangeDataService.eventFeedV2.responseSerialize(value),
+      value instanceof Uint8Array ? value : ChangeDataService.eventFeedV2.responseSerialize(value),
   },
 }
 

@@ -29,6 +29,7 @@ export class StoreNode implements AsyncDisposable {
   readonly feed: FeedService
   private readonly cluster: Cluster
   private readonly host: string
+  private disposed = false
   private port: (NetServer & AsyncDisposable) | undefined
 
   constructor(cluster: Cluster, info: StoreInfo, host: string, options: FeedOptions) {
@@ -40,6 +41,7 @@ export class StoreNode implements AsyncDisposable {
 
   /** Listens; port 0 picks a free one. */
   async start(at: number): Promise<void> {
+    if (this.disposed) return
     const server = new Server(SERVER_OPTIONS)
     server.addService(TikvService, createKvService(this.cluster, this.info.id))
     server.addService(feedServiceDefinition, this.feed.implementation)
@@ -62,6 +64,7 @@ export class StoreNode implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.disposed = true
     this.feed[Symbol.dispose]()
     await this.stop()
   }

@@ -1,5 +1,5 @@
 import type { Server as HttpServer } from 'node:http'
-import type { Server as NetServer, Socket } from 'node:net'
+import type { AddressInfo, Server as NetServer, Socket } from 'node:net'
 import { createServer } from 'node:net'
 
 import type { Server as GrpcServer } from '@grpc/grpc-js'
@@ -8,7 +8,7 @@ import { ServerCredentials } from '@grpc/grpc-js'
 /** Beginning of the HTTP/2 connection preface; no HTTP/1 method starts so. */
 const PREFACE = Buffer.from('PRI * HTTP/2.0')
 
-/** One port for gRPC and HTTP/1.1: the first bytes of a connection tell which it is. */
+/** One port for gRPC and HTTP/1.1: the first bytes of a connection tell which it is. Disposing breaks all connections. */
 export function createSharedPort(grpc: GrpcServer, http: HttpServer): NetServer & AsyncDisposable {
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure())
   const sockets = new Set<Socket>()
@@ -40,4 +40,17 @@ export function createSharedPort(grpc: GrpcServer, http: HttpServer): NetServer 
       await new Promise<void>((resolve) => server.close(() => resolve()))
     },
   })
+}
+
+/** The port that was bound; rejects where it is taken. */
+export async function listen(server: NetServer, host: string, port: number): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+  const address: AddressInfo | string | null = server.address()
+  return typeof address === 'object' ? (address?.port ?? 0) : 0
 }
