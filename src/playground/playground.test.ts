@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 
-import { stringifyJson } from '../tidb/json-big.ts'
+import { integerOf, stringifyJson } from '../tidb/json-big.ts'
 import { rawRecordRange } from '../tidb/key.ts'
 import { PDService, ScanRegionsRequest } from '../proto/pdpb.ts'
 import { call, shortly, startWorld, until } from './world.fixture.ts'
@@ -121,7 +121,7 @@ test('a lock holds the resolved timestamp at its start, and no other region but 
     () => 'a resolved ts',
   )
   const { json } = await world.admin('POST', '/faults/lock', { tableId: 9 })
-  const startTs = BigInt(String(json['startTs']))
+  const startTs = integerOf(json['startTs'])
   await until(
     () => shortly(feed).at(-1)?.startsWith('PREWRITE') === true,
     () => 'the lock',

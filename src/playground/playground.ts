@@ -2,7 +2,7 @@ import { createServer } from 'node:net'
 import type { Server as NetServer } from 'node:net'
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { extname, join } from 'node:path'
 
 import { Server as GrpcServer } from '@grpc/grpc-js'
 
@@ -242,13 +242,22 @@ interface SqlOptions {
   readonly log: Log
 }
 
-async function startSql(
-  _options: SqlOptions,
-  _signal: AbortSignal,
-): Promise<(AsyncDisposable & { readonly address: string }) | undefined> {
-  if (!existsSync(join(import.meta.dirname, 'sql', 'server.ts'))) return undefined
-  return undefined
+type SqlServer = AsyncDisposable & { readonly address: string }
+interface SqlModule {
+  readonly startSqlServer: (options: SqlOptions, signal: AbortSignal) => Promise<SqlServer>
 }
+
+/** The SQL front is loaded when it is started; a tree without it has no SQL port. */
+async function startSql(options: SqlOptions, signal: AbortSignal): Promise<SqlServer | undefined> {
+  const file = `./sql/server${extname(import.meta.filename)}`
+  if (!existsSync(join(import.meta.dirname, file))) return undefined
+  const found: unknown = await import(file)
+  if (!isSqlModule(found)) throw new TypeError(`${file} has no startSqlServer`)
+  return found.startSqlServer(options, signal)
+}
+
+const isSqlModule = (found: unknown): found is SqlModule =>
+  typeof found === 'object' && found !== null && 'startSqlServer' in found && typeof found.startSqlServer === 'function'
 
 /** As PD makes them: seconds in the upper half. */
 function newClusterId(nowMs: number): bigint {

@@ -71,9 +71,7 @@ export async function startWorld(options: Partial<PlaygroundOptions> = {}) {
     regionOf: (rawKey: Buffer): Promise<GetRegionResponse> =>
       call(pd, PDService.getRegion, GetRegionRequest.create({ header, regionKey: encodeKey(rawKey) })),
     /** The context of a request for a key, and the client of the store that leads there. */
-    async route(
-      rawKey: Buffer,
-    ): Promise<{
+    async route(rawKey: Buffer): Promise<{
       context: Context
       kv: TikvClient
       feed: ChangeDataClient
