@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { checkServerIdentity } from 'node:tls'
 
 import {
   type CallOptions,
@@ -33,28 +35,46 @@ const CHANNEL_OPTIONS: ChannelOptions = {
   'grpc.service_config_disable_resolution': 1,
 }
 
-/** Reads the PEM files; without a CA path the connection is plain. */
-export function channelCredentials(security: SecurityOptions): ChannelCredentials {
-  if (!security.caPath) return credentials.createInsecure()
+/** Sent in place of a server name where the address is an IP: TLS allows no IP there, and Node refuses it. */
+const NO_SERVER_NAME = 'ip-address'
+
+/**
+ * What a channel to `host:port` needs for TLS, without a CA path nothing. Reads the PEM files. The server's certificate
+ * has to name the host or IP that is dialled.
+ */
+export function channelSecurity(
+  address: string,
+  security: SecurityOptions,
+): { readonly credentials: ChannelCredentials; readonly options: ChannelOptions } {
+  if (!security.caPath) return { credentials: credentials.createInsecure(), options: {} }
   const read = (path: string | undefined): Buffer | null => (path ? readFileSync(path) : null)
-  return credentials.createSsl(read(security.caPath), read(security.keyPath), read(security.certPath))
+  const [ca, key, cert] = [read(security.caPath), read(security.keyPath), read(security.certPath)]
+  const host = address.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
+  if (isIP(host) === 0) return { credentials: credentials.createSsl(ca, key, cert), options: {} }
+  return {
+    credentials: credentials.createSsl(ca, key, cert, {
+      checkServerIdentity: (_name, certificate) => checkServerIdentity(host, certificate),
+    }),
+    options: { 'grpc.ssl_target_name_override': NO_SERVER_NAME },
+  }
 }
 
 /** gRPC clients by `host:port`; a client is closed when it is dropped or with the pool. */
 export class ChannelPool implements Disposable {
-  readonly #credentials: ChannelCredentials
+  readonly #security: SecurityOptions
   readonly #options: ChannelOptions
   readonly #clients = new Map<string, Client>()
 
   constructor(security: SecurityOptions, options: ChannelOptions = {}) {
-    this.#credentials = channelCredentials(security)
+    this.#security = security
     this.#options = { ...CHANNEL_OPTIONS, ...options }
   }
 
   client(address: string): Client {
     let client = this.#clients.get(address)
     if (client === undefined) {
-      client = new Client(address, this.#credentials, this.#options)
+      const secure = channelSecurity(address, this.#security)
+      client = new Client(address, secure.credentials, { ...this.#options, ...secure.options })
       this.#clients.set(address, client)
     }
     return client
