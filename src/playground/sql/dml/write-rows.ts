@@ -1,0 +1,158 @@
+import { compareBytes } from '../../../tidb/key.ts'
+import { FieldFlag } from '../../../tidb/table-info.ts'
+import { defaultOf, zeroOf } from '../catalog/column-default.ts'
+import type { Table } from '../catalog/schema.ts'
+import { accessOf } from '../catalog/table-access.ts'
+import type { IndexEntry, TableAccess } from '../catalog/table-access.ts'
+import { SqlError } from '../error.ts'
+import type { Transaction } from '../txn/transaction.ts'
+import type { CastContext } from '../value/cast.ts'
+import { castToColumn } from '../value/cast.ts'
+import type { DateTime } from '../value/time.ts'
+import { toText } from '../value/value.ts'
+import type { Row, Value } from '../value/value.ts'
+import { readRow } from './table-rows.ts'
+import type { TableRow } from './table-rows.ts'
+
+/** Writes rows of one table into a transaction, keeping its indexes in step. */
+export class RowWriter {
+  readonly table: Table
+  readonly access: TableAccess
+  readonly #txn: Transaction
+  readonly #cast: CastContext
+  readonly #signal: AbortSignal
+  /** Leaves it to the store to find that a key exists: only right when the statement commits by itself. */
+  readonly #lazy: boolean
+
+  constructor(table: Table, txn: Transaction, cast: CastContext, signal: AbortSignal, lazy = false) {
+    this.table = table
+    this.access = accessOf(table.info)
+    this.#txn = txn
+    this.#cast = cast
+    this.#signal = signal
+    this.#lazy = lazy
+  }
+
+  /** Rows whose primary or unique key a new row would repeat, each once. */
+  async conflicts(row: Row, handle: Uint8Array): Promise<TableRow[]> {
+    const found: TableRow[] = []
+    if (this.#hasKeyHandle) {
+      const existing = await readRow(this.#txn, this.access, handle, this.#cast.zone, this.#signal)
+      if (existing !== undefined) found.push({ handle, row: existing })
+    }
+    for (const entry of this.access.indexEntries(row, handle)) {
+      if (!entry.unique) continue
+      const value = await this.#txn.get(entry.key, this.#signal)
+      if (value === undefined) continue
+      const other = this.access.handleOfEntry(entry.index, entry.key, value)
+      if (found.some((one) => compareBytes(one.handle, other) === 0)) continue
+      const existing = await readRow(this.#txn, this.access, other, this.#cast.zone, this.#signal)
+      if (existing !== undefined) found.push({ handle: other, row: existing })
+    }
+    return found
+  }
+
+  get #hasKeyHandle(): boolean {
+    return this.table.info.pkIsHandle || this.table.info.isCommonHandle
+  }
+
+  /** Error 1062 where a key is taken. */
+  async insert(row: Row, handle: Uint8Array): Promise<void> {
+    const key = this.access.recordKey(handle)
+    const duplicate = this.#hasKeyHandle ? this.#primaryText(row) : ''
+    if (this.#hasKeyHandle) await this.#checkFree(key, duplicate)
+    this.#txn.insert(key, this.access.encode(row), duplicate)
+    for (const entry of this.access.indexEntries(row, handle)) await this.#insertEntry(entry, row)
+  }
+
+  async #insertEntry(entry: IndexEntry, row: Row): Promise<void> {
+    if (!entry.unique) return this.#txn.put(entry.key, entry.value)
+    const duplicate = duplicateText(
+      this.table,
+      entry.index.name.original,
+      entry.index.columns.map(({ offset }) => row[offset] ?? null),
+    )
+    await this.#checkFree(entry.key, duplicate)
+    this.#txn.insert(entry.key, entry.value, duplicate)
+  }
+
+  async #checkFree(key: Uint8Array, duplicate: string): Promise<void> {
+    const taken = this.#lazy ? this.#txn.hasOwnValue(key) : (await this.#txn.get(key, this.#signal)) !== undefined
+    if (taken) throw new SqlError(1062, duplicate)
+  }
+
+  #primaryText(row: Row): string {
+    const primary = this.table.info.indexes.find((index) => index.primary)
+    const offsets =
+      this.access.handleOffset >= 0 ? [this.access.handleOffset] : (primary?.columns.map(({ offset }) => offset) ?? [])
+    return duplicateText(
+      this.table,
+      'PRIMARY',
+      offsets.map((offset) => row[offset] ?? null),
+    )
+  }
+
+  remove({ handle, row }: TableRow): void {
+    this.#txn.delete(this.access.recordKey(handle))
+    for (const { key } of this.access.indexEntries(row, handle)) this.#txn.delete(key)
+  }
+
+  /** Writes only the keys that change. Error 1062 where a new key is taken. */
+  async update(before: TableRow, after: Row): Promise<void> {
+    const handle = this.#hasKeyHandle ? this.access.handleOf(after, 0n) : before.handle
+    if (compareBytes(handle, before.handle) !== 0) {
+      this.remove(before)
+      await this.insert(after, handle)
+      return
+    }
+    const old = this.access.indexEntries(before.row, handle)
+    const now = this.access.indexEntries(after, handle)
+    for (const [i, entry] of now.entries()) {
+      const previous = old[i]
+      if (previous !== undefined && compareBytes(previous.key, entry.key) === 0) continue
+      if (previous !== undefined) this.#txn.delete(previous.key)
+      await this.#insertEntry(entry, after)
+    }
+    this.#txn.put(this.access.recordKey(handle), this.access.encode(after))
+  }
+}
+
+function duplicateText(table: Table, index: string, values: readonly Value[]): string {
+  const shown = values.map((value) => (value === null ? 'NULL' : toText(value))).join('-')
+  return `Duplicate entry '${shown}' for key '${table.info.name.original}.${index}'`
+}
+
+/** What filling a row needs. */
+export interface FillContext {
+  readonly cast: CastContext
+  readonly now: DateTime
+}
+
+/**
+ * A value for a column as it will be stored. Errors: 1048 for NULL where none may be, and those of casting. In a session
+ * without strict mode NULL becomes the zero value when several rows are inserted.
+ */
+export function assign(table: Table, offset: number, value: Value, row: number, { cast }: FillContext): Value {
+  const column = table.info.columns[offset]
+  if (column === undefined) throw new RangeError(`no column at offset ${offset}`)
+  const stored = castToColumn(value, column.type, { column: column.name.original, row }, cast)
+  if (stored !== null || (column.type.flag & FieldFlag.NotNull) === 0) return stored
+  const message = `Column '${column.name.original}' cannot be null`
+  if (cast.strict) throw new SqlError(1048, message)
+  cast.warn(1048, message)
+  return zeroOf(column)
+}
+
+export function defaultFor(table: Table, offset: number, { cast, now }: FillContext): Value {
+  const column = table.info.columns[offset]
+  if (column === undefined) throw new RangeError(`no column at offset ${offset}`)
+  return defaultOf(column, now, cast)
+}
+
+/** The place of a column by name; error 1054 where there is none. */
+export function offsetOf(table: Table, name: string): number {
+  const lower = name.toLowerCase()
+  const offset = table.info.columns.findIndex((column) => column.name.lower === lower)
+  if (offset < 0) throw new SqlError(1054, `Unknown column '${name}' in 'field list'`)
+  return offset
+}
