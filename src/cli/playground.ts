@@ -2,7 +2,7 @@ import { once } from 'node:events'
 
 import { systemClock } from '../base/clock.ts'
 import { createLog, openLogStream } from '../base/unified-log.ts'
-import { startPlayground } from '../playground/playground.ts'
+import { startPlayground, startSqlFront } from '../playground/playground.ts'
 import { stringifyJson } from '../tidb/json-big.ts'
 import type { CommandContext } from './command.ts'
 import type { FlagValues } from './flags.ts'
@@ -13,7 +13,6 @@ const NOTICE = 'cdc playground is a simulated TiDB cluster for demos and tests; 
 /** Prints one line of JSON with the addresses when every port answers, then runs until it is interrupted. */
 export async function run(context: CommandContext): Promise<number> {
   const { flags, signal } = context
-  if (flags.text('pd') !== '') throw new Error('--pd: starting the SQL front alone is not built yet')
   const ports = {
     pdPort: portOf(flags, 'pd-port'),
     sqlPort: portOf(flags, 'sql-port'),
@@ -29,13 +28,23 @@ export async function run(context: CommandContext): Promise<number> {
   process.stderr.write(NOTICE)
 
   const log = createLog({ level: 'warn', format: 'text', sink: openLogStream(2), clock: systemClock })
+  const pd = flags.text('pd')
+  if (pd !== '') {
+    await using front = await startSqlFront(
+      { host: flags.text('host'), port: ports.sqlPort, pdEndpoint: pd, log },
+      signal,
+    )
+    context.print(stringifyJson({ pd, sql: front.address }))
+    if (!signal.aborted) await once(signal, 'abort')
+    return 0
+  }
   const options = { host: flags.text('host'), ...ports, stores, log }
   await using playground = await startPlayground(
     { ...options, ...(dataDir === '' ? {} : { dataDir }), ...(etcd === '' ? {} : { etcd }) },
     signal,
   )
-  const { pd, sql, admin, stores: addresses } = playground
-  context.print(stringifyJson({ pd, sql, admin, stores: addresses }))
+  const { sql, admin, stores: addresses } = playground
+  context.print(stringifyJson({ pd: playground.pd, sql, admin, stores: addresses }))
   if (!signal.aborted) await once(signal, 'abort')
   return 0
 }

@@ -1,8 +1,6 @@
 import { createServer } from 'node:net'
 import type { Server as NetServer } from 'node:net'
 import { randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { extname, join } from 'node:path'
 
 import { Server as GrpcServer } from '@grpc/grpc-js'
 
@@ -32,6 +30,7 @@ import type { PlacementDriver } from './pd/pd-service.ts'
 import { createKeyspaceService, createPdService } from './pd/pd-service.ts'
 import { createSharedPort, listen } from './shared-port.ts'
 import { TimestampOracle } from './pd/tso.ts'
+import type { SqlServer, SqlServerOptions } from './sql/server.ts'
 import type { SavedState } from './saved-state.ts'
 import { openState } from './saved-state.ts'
 import { createCluster } from './tikv/cluster.ts'
@@ -49,7 +48,8 @@ export interface PlaygroundOptions {
   readonly host: string
   /** Ports: 0 picks a free one. Stores take 20160 and up, or free ports where `pdPort` is 0 or one is taken. */
   readonly pdPort: number
-  readonly sqlPort: number
+  /** Undefined: no SQL front. */
+  readonly sqlPort: number | undefined
   readonly adminPort: number
   readonly stores: number
   /** Keeps everything here; without it the cluster is gone at the end. */
@@ -154,8 +154,11 @@ export async function startPlayground(options: PlaygroundOptions, signal: AbortS
   stack.defer(() => closeServer(admin))
   const adminUrl = `http://${host}:${await listen(admin, host, options.adminPort)}`
 
-  const sql = await startSql({ host, port: options.sqlPort, pdEndpoint: pdUrl, log }, signal)
-  if (sql !== undefined) stack.use(sql)
+  const { sqlPort } = options
+  const sql =
+    sqlPort === undefined
+      ? undefined
+      : stack.use(await startSqlFront({ host, port: sqlPort, pdEndpoint: pdUrl, log }, signal))
   const life = stack.move()
   return {
     pd: pdUrl,
@@ -235,29 +238,11 @@ function configOf(
   return { items, revision: answer.header?.revision ?? 0n }
 }
 
-interface SqlOptions {
-  readonly host: string
-  readonly port: number
-  readonly pdEndpoint: string
-  readonly log: Log
+/** The SQL front alone, over any PD and its stores. Loaded on use: most of the product hangs on it. */
+export async function startSqlFront(options: SqlServerOptions, signal: AbortSignal): Promise<SqlServer> {
+  const { startSqlServer } = await import('./sql/server.ts')
+  return startSqlServer(options, signal)
 }
-
-type SqlServer = AsyncDisposable & { readonly address: string }
-interface SqlModule {
-  readonly startSqlServer: (options: SqlOptions, signal: AbortSignal) => Promise<SqlServer>
-}
-
-/** The SQL front is loaded when it is started; a tree without it has no SQL port. */
-async function startSql(options: SqlOptions, signal: AbortSignal): Promise<SqlServer | undefined> {
-  const file = `./sql/server${extname(import.meta.filename)}`
-  if (!existsSync(join(import.meta.dirname, file))) return undefined
-  const found: unknown = await import(file)
-  if (!isSqlModule(found)) throw new TypeError(`${file} has no startSqlServer`)
-  return found.startSqlServer(options, signal)
-}
-
-const isSqlModule = (found: unknown): found is SqlModule =>
-  typeof found === 'object' && found !== null && 'startSqlServer' in found && typeof found.startSqlServer === 'function'
 
 /** As PD makes them: seconds in the upper half. */
 function newClusterId(nowMs: number): bigint {

@@ -27,7 +27,7 @@ export async function startWorld(options: Partial<PlaygroundOptions> = {}) {
       {
         host: '127.0.0.1',
         pdPort: 0,
-        sqlPort: 0,
+        sqlPort: undefined,
         adminPort: 0,
         stores: 3,
         resolvedTsIntervalMs: 20,

@@ -26,7 +26,7 @@ test(
       const program = join(folder, 'go-client')
       await run('go', ['build', '-o', program, '.'], { cwd: join(import.meta.dirname, 'go-client') })
       await using playground = await startPlayground(
-        { host: '127.0.0.1', pdPort: 0, sqlPort: 0, adminPort: 0, stores: 3, log: silentLog },
+        { host: '127.0.0.1', pdPort: 0, sqlPort: undefined, adminPort: 0, stores: 3, log: silentLog },
         AbortSignal.timeout(30_000),
       )
       const { stdout } = await run(program, [new URL(playground.pd).host], { timeout: 60_000 }).catch(

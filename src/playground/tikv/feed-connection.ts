@@ -7,6 +7,8 @@ import { ChangeDataEvent, ChangeDataService } from '../../proto/cdcpb.ts'
 const MAX_EVENTS = 64
 const MAX_MESSAGE_BYTES = 6 << 20
 const MAX_IN_FLIGHT = 4
+/** A stall may be ended before its time. */
+const STALL_CHECK_MS = 50
 
 /** What is written is a message, or the bytes of one. */
 export type FeedCall = ServerDuplexStream<ChangeDataRequest, ChangeDataEvent>
@@ -105,7 +107,7 @@ export class FeedConnection {
   private flush(): void {
     const stallMs = this.stallMs()
     if (stallMs > 0) {
-      this.schedule(stallMs)
+      this.schedule(Math.min(stallMs, STALL_CHECK_MS))
       return
     }
     while (this.inFlight < MAX_IN_FLIGHT && this.queue.length > 0) {

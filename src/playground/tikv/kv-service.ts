@@ -13,8 +13,9 @@ import { StoreCommands } from './store-commands.ts'
 export function createKvService(cluster: Cluster, storeId: bigint): UntypedServiceImplementation {
   const commands = new StoreCommands(cluster, storeId)
   const pause = async (): Promise<void> => {
-    const ms = cluster.faults.stallMs(storeId)
-    if (ms > 0) await delay(ms, undefined, { ref: false })
+    // In steps, because a stall may be ended before its time.
+    for (let ms = cluster.faults.stallMs(storeId); ms > 0; ms = cluster.faults.stallMs(storeId))
+      await delay(Math.min(ms, 50), undefined, { ref: false })
   }
   const working = <Request, Response>(handle: (request: Request) => Response | Promise<Response>) =>
     unary(async (request: Request) => {
