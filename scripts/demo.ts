@@ -70,8 +70,10 @@ try {
   console.log(`demo: rows=${rows} lag_ms=${lags[Math.floor(lags.length / 2)] ?? 0} checkpoint=${checkpoint}`)
   process.exitCode = rows > 0 || seconds < 10 ? 0 : 1
 } catch (error) {
-  if (!signal.aborted) {
-    console.error(`Error: ${error instanceof Error ? error.message : String(error)}`)
+  // Ctrl-C is an end like any other; a child that ended by itself is not.
+  const cause = signal.aborted ? signal.reason : error
+  if (!(cause instanceof DOMException)) {
+    console.error(`Error: ${cause instanceof Error ? cause.message : String(cause)}`)
     process.exitCode = 1
   }
 } finally {
