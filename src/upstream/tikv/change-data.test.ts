@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { ChangeDataEvent, type Error as RegionError, type Event_Row, Event_LogType } from '../../proto/cdcpb.ts'
 import type { Ts } from '../../tidb/ts.ts'
 import { ChangeDataReader, type ChangeDataVisitor, type RowCursor } from './change-data.ts'
-import { openRecording, recordings } from './recording.fixture.ts'
+import { openRecording, recordings } from '../../../test/support/recorded-feed.ts'
 
 /** What a frame says, as plain values. */
 class Collector implements ChangeDataVisitor {

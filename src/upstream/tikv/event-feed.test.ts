@@ -19,7 +19,7 @@ import {
   startCluster,
   type TxnMode,
   type Write,
-} from './cluster.fixture.ts'
+} from '../../../test/support/simulated-cluster.ts'
 import { openEventFeed } from './event-feed.ts'
 import type { EventFeed, FeedSink } from './feed.ts'
 import { type KvClient, openKvClient } from './kv-client.ts'

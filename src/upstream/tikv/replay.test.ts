@@ -7,8 +7,8 @@ import { compareBytes, encodeBytes } from '../../tidb/key.ts'
 import { type Ts, zeroTs } from '../../tidb/ts.ts'
 import { openEventFeed } from './event-feed.ts'
 import type { FeedSink } from './feed.ts'
-import { hasExpected, openExpected, recordings } from './recording.fixture.ts'
-import { fastClock, type RecordedSubscription, Replay } from './replay.fixture.ts'
+import { hasExpected, openExpected, recordings } from '../../../test/support/recorded-feed.ts'
+import { fastClock, type RecordedSubscription, Replay } from '../../../test/support/feed-replay.ts'
 
 /** Without `errors-*`: there the recorded client provokes refusals that a correct one never gets. */
 const played = recordings.filter((name) => hasExpected(name) && !name.startsWith('errors-'))

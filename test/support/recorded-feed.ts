@@ -1,4 +1,4 @@
-// Reads the recorded change streams; origin and meaning: vectors/README.md.
+// Reads the recorded change streams; origin and meaning: src/upstream/tikv/vectors/README.md.
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
@@ -33,7 +33,7 @@ export interface Expected {
   }[]
 }
 
-const folder = process.env['TIDEWIRE_EVENTFEED_DIR'] ?? join(import.meta.dirname, 'vectors')
+const folder = process.env['TIDEWIRE_EVENTFEED_DIR'] ?? join(import.meta.dirname, '../../src/upstream/tikv/vectors')
 
 /** Names of the recordings that hold change streams. */
 export const recordings: readonly string[] = globSync('*.jsonl*', { cwd: folder })

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 
-import { CdcError } from '../../base/errors.ts'
+import { CdcError } from '../../src/base/errors.ts'
 import {
   BatchRollbackRequest,
   CommitRequest,
@@ -12,12 +12,12 @@ import {
   Op,
   PrewriteRequest,
   type PrewriteResponse,
-} from '../../proto/kvrpcpb.ts'
-import { TikvService } from '../../proto/tikvpb.ts'
-import { compareBytes } from '../../tidb/key.ts'
-import { Ts } from '../../tidb/ts.ts'
-import type { KvClient } from './kv-client.ts'
-import { resolveLocks } from './resolve-locks.ts'
+} from '../../src/proto/kvrpcpb.ts'
+import { TikvService } from '../../src/proto/tikvpb.ts'
+import { compareBytes } from '../../src/tidb/key.ts'
+import { Ts } from '../../src/tidb/ts.ts'
+import type { KvClient } from '../../src/upstream/tikv/kv-client.ts'
+import { resolveLocks } from '../../src/upstream/tikv/resolve-locks.ts'
 
 export interface Cluster extends AsyncDisposable {
   readonly pd: string
@@ -27,7 +27,7 @@ export interface Cluster extends AsyncDisposable {
 }
 
 export async function startCluster(): Promise<Cluster> {
-  const cdc = join(import.meta.dirname, '..', '..', '..', 'bin', 'cdc')
+  const cdc = join(import.meta.dirname, '..', '..', 'bin', 'cdc')
   const args = ['playground', '--pd-port', '0', '--sql-port', '0', '--admin-port', '0']
   const child = spawn(cdc, args, { stdio: ['ignore', 'pipe', 'ignore'] })
   const lines = createInterface({ input: child.stdout })

@@ -2,12 +2,12 @@
 // knew. Only request ids are translated, and scanned rows at or below the reader's checkpoint are left out, as TiKV does.
 import { Server, ServerCredentials, type ServerDuplexStream, status } from '@grpc/grpc-js'
 
-import { type Clock, systemClock } from '../../base/clock.ts'
-import { ChangeDataEvent, ChangeDataRequest, ChangeDataService, Event_LogType } from '../../proto/cdcpb.ts'
-import { compareBytes } from '../../tidb/key.ts'
-import { Ts } from '../../tidb/ts.ts'
-import type { PdClient, Region } from '../pd/pd.ts'
-import { openRecording, type RecordedLine } from './recording.fixture.ts'
+import { type Clock, systemClock } from '../../src/base/clock.ts'
+import { ChangeDataEvent, ChangeDataRequest, ChangeDataService, Event_LogType } from '../../src/proto/cdcpb.ts'
+import { compareBytes } from '../../src/tidb/key.ts'
+import { Ts } from '../../src/tidb/ts.ts'
+import type { PdClient, Region } from '../../src/upstream/pd/pd.ts'
+import { openRecording, type RecordedLine } from './recorded-feed.ts'
 
 type Call = ServerDuplexStream<ChangeDataRequest, ChangeDataEvent>
 
