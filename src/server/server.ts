@@ -11,6 +11,7 @@ import type { SecurityOptions } from '../upstream/pd/pd.ts'
 import { openWorkerPool } from '../worker/pool.ts'
 import { Capture } from './capture/capture.ts'
 import { openEtcd } from './etcd/etcd.ts'
+import { gcServiceId } from './gc/service-safe-point.ts'
 import type { ServerHandle } from './handle.ts'
 import { createOwnerMetrics } from './owner/metrics.ts'
 import { createServerHandle } from './server-handle.ts'
@@ -84,6 +85,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
       fence,
       clock,
       log,
+      topology: `/topology/ticdc/${gcServiceId(config.clusterId, etcdClusterId)}/`,
       capture: {
         address,
         version: BUILD_INFO.releaseVersion,

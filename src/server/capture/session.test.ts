@@ -29,6 +29,7 @@ const partsOf = (etcd: Etcd, clusterId: string): SessionParts => ({
   fence: createFence(),
   clock: systemClock,
   log: silentLog,
+  topology: `/topology/ticdc/${clusterId}/`,
   capture,
 })
 const foreign = formatCaptureInfo({ ...capture, id: 'other', gitHash: 'd92e39f' })
@@ -42,6 +43,7 @@ test('a session registers its capture, opens the fence, sees others, and takes a
     await using second = await Session.open(two, signal)
     await waitFor('both captures', () => first.captures.length === 2 && second.captures.length === 2)
     assert.equal(one.fence.open(), true)
+    assert.ok((await etcd.get('/topology/ticdc/see/a:1', signal)) !== undefined)
     const leadership = await first.campaign(signal)
     const next = second.campaign(signal)
     await first.withdraw(leadership)

@@ -15,6 +15,8 @@ export interface SessionParts {
   readonly fence: FenceControl
   readonly clock: Clock
   readonly log: Log
+  /** Where TiDB Dashboard looks for captures of this cluster; ends with a slash. */
+  readonly topology: string
   /** What is said of this capture; the id is the session's. */
   readonly capture: Omit<CaptureInfo, 'id'>
 }
@@ -47,7 +49,7 @@ export class Session implements AsyncDisposable {
    * cluster id.
    */
   static async open(parts: SessionParts, signal: AbortSignal): Promise<Session> {
-    const { etcd, keys, ttlSeconds, fence, capture } = parts
+    const { etcd, keys, ttlSeconds, fence, topology, capture } = parts
     refuseForeign((await etcd.list(keys.captures, signal)).entries.map((entry) => parseCaptureInfo(entry.value)))
     const sentNs = process.hrtime.bigint()
     const session = new Session(parts, await etcd.grantLease(ttlSeconds, signal))
@@ -56,6 +58,7 @@ export class Session implements AsyncDisposable {
       session.#renewing = session.#renew()
       const value = formatCaptureInfo({ id: session.id, ...capture })
       await etcd.put(keys.capture(session.id), value, { lease: session.#lease }, signal)
+      await etcd.put(`${topology}${capture.address}`, value, { lease: session.#lease }, signal)
       session.#captures.set(keys.capture(session.id), session.info)
       session.#watching = session.#watch()
       return session
@@ -112,6 +115,7 @@ export class Session implements AsyncDisposable {
     const { etcd, ttlSeconds, fence, clock, log } = this.#parts
     const intervalMs = (ttlSeconds * 1000) / 3
     let aliveSince = clock.monotonic()
+    let failures = 0
     while (!this.signal.aborted) {
       const sentNs = process.hrtime.bigint()
       const sentAt = clock.monotonic()
@@ -120,10 +124,11 @@ export class Session implements AsyncDisposable {
         if (left <= 0) return this.#lost('the lease has expired')
         fence.extend(sentNs, left * 1000 - FENCE_MARGIN_MS)
         aliveSince = sentAt
+        failures = 0
         await clock.sleep(intervalMs, this.signal).catch(() => {})
       } catch (error) {
         if (this.signal.aborted) return
-        log.warn('lease could not be renewed', { error })
+        if (failures++ === 0) log.warn('lease could not be renewed, it is tried again', { error })
         if (clock.monotonic() - aliveSince >= ttlSeconds * 1000)
           return this.#lost('the lease could not be renewed in time')
         await clock.sleep(intervalMs / 10, this.signal).catch(() => {})

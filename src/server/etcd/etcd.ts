@@ -10,7 +10,7 @@ import {
 import type { Clock } from '../../base/clock.ts'
 import { CdcError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
-import { retry } from '../../base/retry.ts'
+import { backoffMs, retry } from '../../base/retry.ts'
 import {
   type Compare,
   Compare_CompareResult,
@@ -312,11 +312,13 @@ class EtcdClient implements Etcd {
   /** Changes from a revision on, over broken streams; ends where etcd has compacted what was missed. */
   async *#changesFrom(prefix: string, start: bigint, signal: AbortSignal): AsyncGenerator<EtcdWatchEvent, void> {
     let next = start
+    let failures = 0
     while (!signal.aborted) {
       try {
         for await (const response of this.#watchStream(prefix, next, signal)) {
           if (response.compactRevision > 0n) return
           if (response.canceled) break
+          failures = 0
           // A batch of past events carries the present revision: only what it holds counts as seen.
           const last = response.events.at(-1)?.kv?.modRevision
           const revision: bigint = last ?? response.header?.revision ?? 0n
@@ -325,10 +327,11 @@ class EtcdClient implements Etcd {
         }
       } catch (error) {
         if (signal.aborted) return
-        this.#log.warn('etcd watch broke, it starts again', { prefix, error })
+        if (failures === 0) this.#log.warn('etcd watch broke, it starts again', { prefix, error })
       }
       this.#current++
-      await this.#clock.sleep(RETRY_BASE_MS, signal).catch(() => {})
+      failures++
+      await this.#clock.sleep(backoffMs(failures, RETRY_BASE_MS, RETRY_CAP_MS), signal).catch(() => {})
     }
   }
 

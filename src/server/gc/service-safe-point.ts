@@ -21,11 +21,14 @@ export interface ServiceSafePoint {
   update(safePoint: Ts | undefined, signal: AbortSignal): Promise<Ts>
 }
 
+/** Under which PD and TiDB Dashboard know this cluster. */
+export const gcServiceId = (clusterId: string, etcdClusterId: bigint): string => `ticdc-${clusterId}-${etcdClusterId}`
+
 export function createServiceSafePoint(
   pd: Pick<PdClient, 'updateServiceSafePoint'>,
   options: { readonly clusterId: string; readonly etcdClusterId: bigint; readonly ttlSeconds: number },
 ): ServiceSafePoint {
-  const id = `ticdc-${options.clusterId}-${options.etcdClusterId}`
+  const id = gcServiceId(options.clusterId, options.etcdClusterId)
   const holdId = (hold: GcHold, { namespace, id: name }: ChangefeedId): string => `${id}-${hold}-${namespace}_${name}`
   return {
     id,
