@@ -186,13 +186,20 @@ async function verify(
   }
 }
 
-/** How many row versions the store keeps for each commitTs. */
+/**
+ * How many rows the store says that each commitTs changed. The deletion of a key that did not exist (a row that came and
+ * went inside one transaction) is a version in the store, but no change.
+ */
 async function historyCounts(playground: PlaygroundProcess): Promise<Record<string, number>> {
   const answer = await fetch(`${playground.admin}/history`)
   const text = await answer.text()
   assert.ok(answer.ok, text)
   const counts: Record<string, number> = {}
-  for (const [, commitTs = ''] of text.matchAll(/"commitTs":\s*"?(\d+)/g))
+  const existing = new Set<string>()
+  for (const [, key = '', commitTs = '', op] of text.matchAll(/"key":"(\w+)".*?"commitTs":"?(\d+)"?.*?"op":"(\w+)"/g)) {
+    if (op === 'put') existing.add(key)
+    else if (!existing.delete(key)) continue
     counts[commitTs] = (counts[commitTs] ?? 0) + 1
+  }
   return counts
 }
