@@ -1,4 +1,4 @@
-import { SqlError } from '../error.ts'
+import type { SqlError } from '../error.ts'
 import type { TableName } from './ast.ts'
 import { syntaxError } from './lexer.ts'
 import type { Token } from './lexer.ts'

@@ -203,7 +203,7 @@ function castText(value: Present, type: FieldType, target: CastTarget, context: 
   let text = typeof value === 'string' ? value : textOfBytes(toBytes(value), target, context)
   if (!fitsCharset(text, type.charset))
     text = fault(context, 1366, `Incorrect string value '${escapedBytes(text)}' for ${at(target)}`, () =>
-      text.replaceAll(/[^\u0000-\u007f]/g, '?'),
+      text.replaceAll(/\P{ASCII}/gu, '?'),
     )
   const isBlob = type.tp !== MysqlType.String && type.tp !== MysqlType.Varchar && type.tp !== MysqlType.VarString
   const length = isBlob ? Buffer.byteLength(text) : text.length <= type.flen ? text.length : Array.from(text).length
@@ -240,7 +240,7 @@ function escapedBytes(text: string | Uint8Array): string {
 }
 
 function fitsCharset(text: string, charset: string): boolean {
-  if (charset === 'ascii') return /^[\u0000-\u007f]*$/.test(text)
+  if (charset === 'ascii') return /^\p{ASCII}*$/u.test(text)
   return charset !== 'utf8' || !/[\u{10000}-\u{10ffff}]/u.test(text)
 }
 
