@@ -42,15 +42,24 @@ export async function readCounter(reader: MetaReader, key: Uint8Array, signal: A
   return value === undefined ? 0n : BigInt(decoder.decode(value))
 }
 
-/** Keeps the newest schema that was read; a reader at another version gets it loaded. */
+/** How many versions are kept: transactions that began before a change still read the one before. */
+const KEPT_VERSIONS = 8
+
+/** Keeps the schemas that were read last; a reader at another version gets it loaded. */
 export class SchemaCache {
-  #schema: Schema | undefined
+  /** By version, the one loaded last at the end. */
+  readonly #schemas = new Map<bigint, Schema>()
 
   async schemaAt(reader: MetaReader, signal: AbortSignal): Promise<Schema> {
     const version = await readCounter(reader, schemaVersionKey(), signal)
-    if (this.#schema?.version === version) return this.#schema
+    const known = this.#schemas.get(version)
+    if (known !== undefined) return known
     const schema = await loadSchema(reader, version, signal)
-    if (this.#schema === undefined || this.#schema.version < version) this.#schema = schema
+    this.#schemas.set(version, schema)
+    for (const old of this.#schemas.keys()) {
+      if (this.#schemas.size <= KEPT_VERSIONS) break
+      this.#schemas.delete(old)
+    }
     return schema
   }
 }

@@ -33,7 +33,7 @@ export function toStored(value: Exclude<Value, null>, _type: FieldType): Exclude
     case 'bits':
       return bitsToInteger(value.bytes)
     case 'json':
-      return formatJson(value.value)
+      return value.text ?? formatJson(value.value)
   }
 }
 

@@ -26,7 +26,7 @@ import { defaultCollation, findCollation } from '../value/collation.ts'
 import { applySpec } from './alter.ts'
 import type { AlterContext, AlterStep, Draft } from './alter.ts'
 import { checkNoNull, fillIndex } from './backfill.ts'
-import { Action, finishJob, putJob } from './job.ts'
+import { Action, dropJob, finishJob, putJob } from './job.ts'
 import type { JobDraft, JobFrame } from './job.ts'
 
 /** What a DDL statement needs of its session. */
@@ -416,8 +416,28 @@ class DdlRun {
     putJob(queued, schema, frame, change(own, queued).draft, JobState.Queueing, 0n)
     await queued.commit({ asyncCommit: false, onePhase: true }, signal)
 
+    const { draft, version } = await this.#changeSchema(schema, frame, own, change).catch(async (error: unknown) => {
+      const cancelled = await this.#engine.begin(signal)
+      dropJob(cancelled, schema, frame)
+      await cancelled.commit({ asyncCommit: false, onePhase: true }, signal)
+      throw error
+    })
+    const done = await this.#engine.begin(signal)
+    finishJob(done, schema, frame, draft, version)
+    await done.commit({ asyncCommit: false, onePhase: false }, signal)
+    await this.#schema()
+  }
+
+  /** The transaction that changes the schema: keys, version, diff and the job with state done. */
+  async #changeSchema(
+    schema: Schema,
+    frame: JobFrame,
+    ids: readonly bigint[],
+    change: (ids: readonly bigint[], txn: Transaction) => Change,
+  ): Promise<{ readonly draft: JobDraft; readonly version: bigint }> {
+    const { signal } = this.#scope
     const txn = await this.#engine.begin(signal)
-    const { draft, apply, diff } = change(own, txn)
+    const { draft, apply, diff } = change(ids, txn)
     const version = (await readCounter(txn, schemaVersionKey(), signal)) + 1n
     apply(txn)
     txn.put(schemaVersionKey(), Buffer.from(String(version)))
@@ -439,11 +459,7 @@ class DdlRun {
     )
     putJob(txn, schema, frame, draft, JobState.Done, version)
     await txn.commit({ asyncCommit: false, onePhase: false }, signal)
-
-    const done = await this.#engine.begin(signal)
-    finishJob(done, schema, frame, draft, version)
-    await done.commit({ asyncCommit: false, onePhase: false }, signal)
-    await this.#schema()
+    return { draft, version }
   }
 
   /** New ids for objects and jobs; returns the first. */

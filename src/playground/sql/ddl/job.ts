@@ -129,6 +129,11 @@ export function finishJob(
   txn.put(jobHistoryKey(frame.id), meta)
 }
 
+/** Takes a job that failed out of the queue. */
+export function dropJob(txn: Transaction, schema: Schema, frame: JobFrame): void {
+  txn.delete(accessOf(systemTable(schema, 'tidb_ddl_job').info).recordKey(intHandle(frame.id)))
+}
+
 function putRow(
   txn: Transaction,
   table: Table,

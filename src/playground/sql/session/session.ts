@@ -174,6 +174,7 @@ export class Session {
         return OK
       case 'begin':
         await this.#commit(signal)
+        await this.#transaction(signal)
         this.#explicit = true
         this.#readOnly = statement.readOnly
         return OK

@@ -2,7 +2,7 @@ import { FieldFlag, MysqlType } from '../../../tidb/table-info.ts'
 import type { FieldType } from '../../../tidb/table-info.ts'
 import { SqlError } from '../error.ts'
 import { Decimal, decimalLimit } from './decimal.ts'
-import { formatJson, parseJsonText } from './json.ts'
+import { parseJsonText } from './json.ts'
 import { castDateTime, castDuration, castYear } from './cast-time.ts'
 import type { TimeZone } from './time-zone.ts'
 import { bitsToInteger, toBytes, toDecimal, toNumeric, toText } from './value.ts'
@@ -311,7 +311,7 @@ function castSet(value: Present, type: FieldType, target: CastTarget, context: C
 
 /** Text is parsed, other values become the JSON scalar that they are. */
 export function castJson(value: Present): Value {
-  if (typeof value === 'string') return { type: 'json', value: parseJsonText(value) }
+  if (typeof value === 'string') return { type: 'json', value: parseJsonText(value), text: value }
   if (value instanceof Uint8Array)
     throw new SqlError(3144, "Cannot create a JSON value from a string with CHARACTER SET 'binary'.")
   if (typeof value === 'bigint' || typeof value === 'number') return { type: 'json', value }
@@ -330,9 +330,3 @@ export function castJson(value: Present): Value {
       return { type: 'json', value: toText(value) }
   }
 }
-
-/** JSON text as it will be stored and read back. */
-export const jsonText = (value: Value): string =>
-  value !== null && typeof value === 'object' && 'type' in value && value.type === 'json'
-    ? formatJson(value.value)
-    : 'null'

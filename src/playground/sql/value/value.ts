@@ -26,6 +26,8 @@ export interface BitValue {
 export interface JsonDocument {
   readonly type: 'json'
   readonly value: JsonValue
+  /** As it was written: tells 1.0 from 1 when it is stored. */
+  readonly text?: string
 }
 
 /** FLOAT column values are apart from DOUBLE because their shortest text differs. */
