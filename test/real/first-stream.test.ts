@@ -196,7 +196,9 @@ async function historyCounts(playground: PlaygroundProcess): Promise<Record<stri
   assert.ok(answer.ok, text)
   const counts: Record<string, number> = {}
   const existing = new Set<string>()
-  for (const [, key = '', commitTs = '', op] of text.matchAll(/"key":"(\w+)".*?"commitTs":"?(\d+)"?.*?"op":"(\w+)"/g)) {
+  for (const [, key = '', commitTs = '', op] of text.matchAll(
+    /"key":\s*"(\w+)".*?"commitTs":\s*(\d+).*?"op":\s*"(\w+)"/gs,
+  )) {
     if (op === 'put') existing.add(key)
     else if (!existing.delete(key)) continue
     counts[commitTs] = (counts[commitTs] ?? 0) + 1

@@ -92,7 +92,7 @@ export function checkOrder(delivered: readonly Delivered[]): void {
       seen.add(id)
       assert.ok(!first || event.commitTs > watermark, `${where}: ${id} came first below watermark ${watermark}`)
       if (event.kind === 'ddl') continue
-      const key = rowKey(event)
+      const key = `${originOf(event.table)} ${rowKey(event)}`
       const before = newest.get(key)
       if (first && before !== undefined)
         assert.ok(event.commitTs >= before.commitTs, `${where}: ${id} came first after commitTs ${before.commitTs}`)
