@@ -5,8 +5,12 @@ import { createConnection } from 'mysql2/promise'
 import type { Connection, ConnectionOptions } from 'mysql2/promise'
 
 import { silentLog } from '../../base/log.ts'
-import { parseDdlJob } from '../../tidb/ddl-job.ts'
-import { jobHistoryRange } from '../../tidb/meta-key.ts'
+import { JobState, parseDdlJob } from '../../tidb/ddl-job.ts'
+import { intHandle, recordKey } from '../../tidb/key.ts'
+import { DDL_JOB_TABLE_ID, jobHistoryRange, schemaVersionKey, tableKey } from '../../tidb/meta-key.ts'
+import { compileRowDecoder } from '../../tidb/row-decoder.ts'
+import { parseTableInfo } from '../../tidb/table-info-json.ts'
+import { utcZone } from '../../tidb/time-zone.ts'
 import { serveStore } from './server.ts'
 import type { SqlServer } from './server.ts'
 import { MemoryStore } from './txn/memory-store.ts'
@@ -273,6 +277,40 @@ test('every schema change leaves a finished job with the statement and the new t
       [4, 'DROP TABLE u'],
     ],
   )
+})
+
+test('the job with state done is committed together with the change that it tells of', async () => {
+  await using db = await connect('done')
+  await db.query('CREATE TABLE t (a INT PRIMARY KEY, b INT)')
+  await db.query('ALTER TABLE t ADD INDEX k (b), ADD COLUMN c INT')
+  const { start, end } = jobHistoryRange()
+  const jobs = []
+  for await (const pairs of store.snapshot(await store.timestamp(signal)).scan(start, end, signal))
+    for (const { value } of pairs) jobs.push(parseDdlJob(value))
+  const last = jobs.filter((job) => job.tableName === 't' && job.schemaName === 'done').at(-1)
+  assert.ok(last)
+  const jobTable = await store.snapshot(await store.timestamp(signal)).get(tableKey(1n, DDL_JOB_TABLE_ID), signal)
+  assert.ok(jobTable)
+  const info = parseTableInfo(jobTable)
+  const meta = info.columns.filter(({ name }) => name.lower === 'job_meta')
+  const key = recordKey(DDL_JOB_TABLE_ID, intHandle(last.id))
+  const decode = compileRowDecoder(info, meta, utcZone)
+  const [deleted, done, queued] = store.history(key)
+  assert.equal(deleted?.value, undefined)
+  const jobOf = (value: Uint8Array | undefined): ReturnType<typeof parseDdlJob> => {
+    const [json] = decode(key, value ?? new Uint8Array(0))
+    assert.ok(json instanceof Uint8Array)
+    return parseDdlJob(json)
+  }
+  assert.equal(jobOf(queued?.value).state, JobState.Queueing)
+  const job = jobOf(done?.value)
+  assert.equal(job.state, JobState.Done)
+  assert.equal(job.type, 61)
+  const version = store.history(schemaVersionKey()).find(({ commitTs }) => commitTs === done?.commitTs)
+  assert.equal(Buffer.from(version?.value ?? []).toString(), String(job.result?.schemaVersion))
+  const stored = store.history(tableKey(job.schemaId, job.tableId))[0]
+  assert.equal(stored?.commitTs, done?.commitTs)
+  assert.deepEqual(job.result?.table, parseTableInfo(stored?.value ?? ''))
 })
 
 test('SELECT filters, groups, joins, orders and limits', async () => {

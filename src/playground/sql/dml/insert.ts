@@ -140,7 +140,7 @@ class Insert {
     else if (onDuplicate.length > 0) await this.#updateDuplicate(first, row, number)
     else {
       this.#duplicates++
-      this.#fill.cast.warn(1062, `Duplicate entry for key '${this.#table.info.name.original}.PRIMARY'`)
+      this.#fill.cast.warn(1062, first.duplicate)
     }
   }
 

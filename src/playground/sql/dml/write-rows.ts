@@ -14,6 +14,12 @@ import type { Row, Value } from '../value/value.ts'
 import { readRow } from './table-rows.ts'
 import type { TableRow } from './table-rows.ts'
 
+/** A row that stands in the way of a new one. */
+export interface Conflict extends TableRow {
+  /** Text of error 1062. */
+  readonly duplicate: string
+}
+
 /** Writes rows of one table into a transaction, keeping its indexes in step. */
 export class RowWriter {
   readonly table: Table
@@ -34,11 +40,11 @@ export class RowWriter {
   }
 
   /** Rows whose primary or unique key a new row would repeat, each once. */
-  async conflicts(row: Row, handle: Uint8Array): Promise<TableRow[]> {
-    const found: TableRow[] = []
+  async conflicts(row: Row, handle: Uint8Array): Promise<Conflict[]> {
+    const found: Conflict[] = []
     if (this.#hasKeyHandle) {
       const existing = await readRow(this.#txn, this.access, handle, this.#cast.zone, this.#signal)
-      if (existing !== undefined) found.push({ handle, row: existing })
+      if (existing !== undefined) found.push({ handle, row: existing, duplicate: this.#primaryText(row) })
     }
     for (const entry of this.access.indexEntries(row, handle)) {
       if (!entry.unique) continue
@@ -47,7 +53,7 @@ export class RowWriter {
       const other = this.access.handleOfEntry(entry.index, entry.key, value)
       if (found.some((one) => compareBytes(one.handle, other) === 0)) continue
       const existing = await readRow(this.#txn, this.access, other, this.#cast.zone, this.#signal)
-      if (existing !== undefined) found.push({ handle: other, row: existing })
+      if (existing !== undefined) found.push({ handle: other, row: existing, duplicate: this.#entryText(entry, row) })
     }
     return found
   }
@@ -67,11 +73,7 @@ export class RowWriter {
 
   async #insertEntry(entry: IndexEntry, row: Row): Promise<void> {
     if (!entry.unique) return this.#txn.put(entry.key, entry.value)
-    const duplicate = duplicateText(
-      this.table,
-      entry.index.name.original,
-      entry.index.columns.map(({ offset }) => row[offset] ?? null),
-    )
+    const duplicate = this.#entryText(entry, row)
     await this.#checkFree(entry.key, duplicate)
     this.#txn.insert(entry.key, entry.value, duplicate)
   }
@@ -79,6 +81,14 @@ export class RowWriter {
   async #checkFree(key: Uint8Array, duplicate: string): Promise<void> {
     const taken = this.#lazy ? this.#txn.hasOwnValue(key) : (await this.#txn.get(key, this.#signal)) !== undefined
     if (taken) throw new SqlError(1062, duplicate)
+  }
+
+  #entryText({ index }: IndexEntry, row: Row): string {
+    return duplicateText(
+      this.table,
+      index.name.original,
+      index.columns.map(({ offset }) => row[offset] ?? null),
+    )
   }
 
   #primaryText(row: Row): string {

@@ -7,7 +7,7 @@ import { SqlError, TXN_CONFLICT } from '../error.ts'
 import { KeyExistsError } from './store.ts'
 import type { CommitOptions, Mutation, TxnStore } from './store.ts'
 
-interface Version {
+export interface Version {
   readonly commitTs: Ts
   readonly value: Uint8Array | undefined
 }
@@ -50,6 +50,11 @@ export class MemoryStore implements TxnStore {
       this.#versions.set(text, [{ commitTs, value }, ...(this.#versions.get(text) ?? [])])
     }
     return commitTs
+  }
+
+  /** Everything that was ever written at a key, newest first. */
+  history(key: Uint8Array): readonly Version[] {
+    return this.#versions.get(textOf(key)) ?? []
   }
 
   async split(): Promise<void> {}
