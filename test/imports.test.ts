@@ -19,7 +19,7 @@ const allowed: Record<string, readonly string[]> = {
   config: ['tidb', 'event/changefeed.ts'],
   spill: ['config'],
   storage: ['config'],
-  registry: ['config'],
+  registry: ['config', 'codec/avro/registry.ts', 'codec/avro/envelope.ts'],
   upstream: ['proto', 'tidb', 'event', 'config', 'spill'],
   sorter: ['proto', 'tidb', 'event', 'config', 'spill'],
   schema: formats,

@@ -20,11 +20,20 @@ export interface ControlMessage {
 
 /** A message format, configured for one changefeed. */
 export interface Protocol {
+  /**
+   * Does what must be done before rows of this table version leave for `topic`: awaited before `compile`, which is then
+   * called with the same object. Absent where there is nothing to do. Errors: `CDC:ErrAvroSchemaAPIError`.
+   */
+  prepare?(table: TableVersion, topic: string, signal: AbortSignal): Promise<void>
   /** Rows of this table version; errors: `CDC:ErrMessageTooLarge` from encode. */
   compile(table: TableVersion): RowEncoder
   /** undefined = this protocol sends nothing for it. */
   ddl(event: DdlEvent): ControlMessage | undefined
   watermark(ts: Ts): ControlMessage | undefined
+  /** What a consumer needs to read rows of this table version. Absent where the rows say everything themselves. */
+  bootstrap?(table: TableVersion): ControlMessage
   /** DDLs go to partition 0 only (canal family), or to every partition. */
   readonly ddlPartitions: 'first' | 'all'
+  /** What each storage file of a table begins with, if anything. */
+  readonly fileHead?: (table: TableVersion) => Uint8Array | undefined
 }

@@ -6,8 +6,17 @@ export interface EncodedMessage {
   readonly partition: number
   /** null = the record has no key. */
   readonly key: Uint8Array | null
-  readonly value: Uint8Array
+  /** null = a tombstone: the row of this key was deleted. */
+  readonly value: Uint8Array | null
   readonly rows: number
+  /** What must lie in storage before the message is sent, because it points there. */
+  readonly upload?: Upload
+}
+
+/** An object of the storage that `claim-check-storage-uri` names. */
+export interface Upload {
+  readonly name: string
+  readonly content: Uint8Array
 }
 
 /** What a row plan makes of a raw batch: messages of one table version, in order. */

@@ -117,7 +117,7 @@ function takeMessages(lane: Lane): Message[] {
   let bytes = 0
   let count = 0
   for (const { key, value } of lane.waiting) {
-    bytes += (key?.length ?? 0) + value.length + RECORD_OVERHEAD_BYTES
+    bytes += (key?.length ?? 0) + (value?.length ?? 0) + RECORD_OVERHEAD_BYTES
     if (bytes > lane.batchBytes && count > 0) break
     count++
   }

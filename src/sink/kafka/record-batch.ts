@@ -1,10 +1,10 @@
 import { compressionsAlgorithms, crc32c } from '@platformatic/kafka'
 import type { Compression } from '../../config/sink-settings.ts'
 
-/** Key and value of a record; null = no key. */
+/** Key and value of a record; null = it has none. */
 export interface Message {
   readonly key: Uint8Array | null
-  readonly value: Uint8Array
+  readonly value: Uint8Array | null
 }
 
 /** Who wrote a batch, for the broker's check of duplicates and order; `sequence` is the first record's. */
@@ -39,7 +39,7 @@ export function encodeRecordBatch(
   mark: ProducerMark,
 ): Buffer {
   let size = BATCH_HEADER_BYTES
-  for (const { key, value } of messages) size += (key?.length ?? 0) + value.length + RECORD_OVERHEAD_BYTES
+  for (const { key, value } of messages) size += (key?.length ?? 0) + (value?.length ?? 0) + RECORD_OVERHEAD_BYTES
   const plain = Buffer.allocUnsafeSlow(size)
   const end = writeRecords(messages, plain, BATCH_HEADER_BYTES)
   const batch = compression === 'none' ? plain.subarray(0, end) : compress(plain, end, compression)
@@ -74,25 +74,29 @@ function writeRecords(messages: readonly Message[], out: Buffer, start: number):
     const message = messages[i]
     if (message === undefined) continue
     const { key, value } = message
-    const keyBytes = key === null ? 1 : varintBytes(key.length) + key.length
     // attributes, timestamp delta and the count of headers are one zero byte each
-    at = writeVarint(out, at, 3 + varintBytes(i) + keyBytes + varintBytes(value.length) + value.length)
+    at = writeVarint(out, at, 3 + varintBytes(i) + partBytes(key) + partBytes(value))
     out[at++] = 0
     out[at++] = 0
     at = writeVarint(out, at, i)
-    if (key === null) {
-      out[at++] = 1 // zigzag of -1
-    } else {
-      at = writeVarint(out, at, key.length)
-      out.set(key, at)
-      at += key.length
-    }
-    at = writeVarint(out, at, value.length)
-    out.set(value, at)
-    at += value.length
+    at = writePart(out, at, key)
+    at = writePart(out, at, value)
     out[at++] = 0
   }
   return at
+}
+
+/** Of a key or value behind its length. */
+const partBytes = (part: Uint8Array | null): number => (part === null ? 1 : varintBytes(part.length) + part.length)
+
+function writePart(out: Buffer, start: number, part: Uint8Array | null): number {
+  if (part === null) {
+    out[start] = 1 // zigzag of -1
+    return start + 1
+  }
+  const at = writeVarint(out, start, part.length)
+  out.set(part, at)
+  return at + part.length
 }
 
 /** Length of the zigzag varint of `value` ≥ 0. */
