@@ -14,7 +14,8 @@ export function openChangefeedControlSink(
 ): Promise<ControlSink> {
   const { codec } = settings
   const { timeZone } = context
-  const protocol = codec === undefined ? undefined : createProtocol(codec, { timeZone, namespace: context.changefeed.namespace })
+  const protocol =
+    codec === undefined ? undefined : createProtocol(codec, { timeZone, namespace: context.changefeed.namespace })
   return openControlSink(settings, { ...context, protocol, dispatcher: dispatcherOf(settings, config) }, signal)
 }
 
