@@ -63,15 +63,23 @@ export function readOpenProtocol(records: readonly ConsumedRecord[]): Delivered[
       if (head.t === 3) return { ...at, kind: 'watermark', ts: commitTs }
       const body = exactJson(values[index] ?? '{}')
       if (head.t === 2) return { ...at, kind: 'ddl', commitTs, table: head.tbl ?? '', sql: body.q }
-      const columns: Record<string, { v: string | number | bigint | null }> = body.u ?? body.d
-      const row = Object.fromEntries(
-        Object.entries(columns).map(([name, { v }]) => [name, v === null ? null : String(v)]),
-      )
+      const columns: Record<string, OpenColumn> = body.u ?? body.d
+      const row = Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, textOf(column)]))
       const op = body.d ? 'delete' : body.p ? 'update' : 'insert'
       return { ...at, kind: 'row', table: head.tbl, op, commitTs, row }
     })
   })
 }
+
+interface OpenColumn {
+  /** MySQL type code. */
+  readonly t: number
+  readonly v: string | number | bigint | null
+}
+
+/** BLOB and TEXT (codes 249 to 252) come in base64. */
+const textOf = ({ t, v }: OpenColumn): string | null =>
+  v === null ? null : t >= 249 && t <= 252 ? Buffer.from(String(v), 'base64').toString() : String(v)
 
 /** Order per key and partition, watermarks and late rows; `delivered` is in the order of each partition's offsets. */
 export function checkOrder(delivered: readonly Delivered[]): void {
@@ -146,10 +154,17 @@ export function rebuild(delivered: readonly Delivered[]): Map<string, Map<string
   const tables = new Map<string, Map<string, RowText>>()
   for (const event of ordered) {
     if (event.kind === 'ddl') applyDdl(tables, event.sql)
-    else if (event.op === 'delete') tables.get(event.table)?.delete(rowKey(event))
-    else tables.get(event.table)?.set(rowKey(event), event.row)
+    else if (event.op === 'delete') rowsOf(tables, event.table).delete(rowKey(event))
+    else rowsOf(tables, event.table).set(rowKey(event), event.row)
   }
   return tables
+}
+
+/** The changefeed may have begun after the table was created. */
+function rowsOf(tables: Map<string, Map<string, RowText>>, table: string): Map<string, RowText> {
+  const rows = tables.get(table) ?? new Map<string, RowText>()
+  tables.set(table, rows)
+  return rows
 }
 
 /** The statements of the workload, after whatever rewriting: case, quotes and schema names do not matter. */
