@@ -125,6 +125,7 @@ test('values that do not fit are errors with MySQL numbers and change nothing', 
     ['da', "'2024-02-30'", 1292],
     ['da', "'0000-00-00'", 1292],
     ['dt', "'nonsense'", 1292],
+    ['dt', '-1.5', 1292],
     ['e', "'c'", 1265],
     ['b', '4', 1406],
     ['j', "'{'", 3140],
@@ -350,6 +351,11 @@ test('SELECT filters, groups, joins, orders and limits', async () => {
     ],
   ]
   for (const [sql, expected] of cases) assert.deepEqual(await rows(db, sql), expected, sql)
+  assert.deepEqual(await rows(db, "SELECT 'a-b/c.d' LIKE 'a-_/c.%', HEX(9223372036854775807), HEX(-1)"), [
+    [1, '7FFFFFFFFFFFFFFF', 'FFFFFFFFFFFFFFFF'],
+  ])
+  await refused(db, 'SELECT 1 + 9223372036854775807', 1690)
+  await refused(db, 'SELECT CAST(1 AS UNSIGNED) - 2', 1690)
   await refused(db, 'SELECT a, COUNT(*) FROM t', 1140)
   await refused(db, 'SELECT nope FROM t', 1054)
   await refused(db, 'SELECT * FROM nope', 1146)

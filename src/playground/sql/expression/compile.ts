@@ -1,3 +1,4 @@
+import { FieldFlag } from '../../../tidb/table-info.ts'
 import type { FieldType } from '../../../tidb/table-info.ts'
 import { SqlError, unsupported } from '../error.ts'
 import type { Expression } from '../parser/ast.ts'
@@ -12,7 +13,7 @@ import { castTo } from './cast-to.ts'
 import type { EvalContext, Scope } from './context.ts'
 import { callFunction } from './functions.ts'
 import { likePattern } from './like.ts'
-import { arithmetic, negate } from './operators.ts'
+import { arithmetic, MOST_SIGNED, negate } from './operators.ts'
 import { addInterval } from './time-functions.ts'
 
 /** An expression ready to run. `type` is known for plain columns only. */
@@ -20,6 +21,8 @@ export interface Compiled {
   readonly evaluate: (row: Row) => Value
   readonly type: FieldType | undefined
   readonly collation: Collation
+  /** True where integers of it are of an unsigned type. */
+  readonly unsigned?: boolean
 }
 
 export interface CompileOptions {
@@ -41,7 +44,10 @@ export function compile(expression: Expression, options: CompileOptions): Compil
   const sub = (node: Expression): Compiled => compile(node, options)
   switch (expression.kind) {
     case 'literal':
-      return constant(expression.value)
+      return {
+        ...constant(expression.value),
+        unsigned: typeof expression.value === 'bigint' && expression.value > MOST_SIGNED,
+      }
     case 'column':
       return compileColumn(expression, options)
     case 'parameter':
@@ -89,7 +95,8 @@ export function compile(expression: Expression, options: CompileOptions): Compil
       return compileCall(expression, options)
     case 'cast': {
       const operand = sub(expression.operand)
-      return value((row) => castTo(operand.evaluate(row), expression.type, context.cast))
+      const cast = value((row) => castTo(operand.evaluate(row), expression.type, context.cast))
+      return { ...cast, unsigned: expression.type.name === 'UNSIGNED' }
     }
     case 'default':
       return defaultValue(expression.column, options)
@@ -135,7 +142,8 @@ function compileColumn(node: Extract<Expression, { kind: 'column' }>, { scope }:
       : type.charset === 'binary'
         ? binaryCollation
         : findCollation(type.collate)
-  return { evaluate: (row) => row[place] ?? null, type, collation }
+  const unsigned = type !== undefined && (type.flag & FieldFlag.Unsigned) !== 0
+  return { evaluate: (row) => row[place] ?? null, type, collation, unsigned }
 }
 
 /** The place of a column in the row. Errors: 1054 unknown, 1052 ambiguous. */
@@ -253,7 +261,11 @@ function compileBinary(node: Extract<Expression, { kind: 'binary' }>, options: C
       return value((row) => extract(left.evaluate(row), right.evaluate(row), operator === '->>'))
     default: {
       const { divisionByZero } = division(options.context)
-      return value((row) => arithmetic(operator, left.evaluate(row), right.evaluate(row), divisionByZero))
+      const unsigned = left.unsigned === true || right.unsigned === true
+      const result = value((row) =>
+        arithmetic(operator, left.evaluate(row), right.evaluate(row), divisionByZero, unsigned),
+      )
+      return { ...result, unsigned }
     }
   }
 }

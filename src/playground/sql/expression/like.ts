@@ -12,4 +12,4 @@ export function likePattern(pattern: string, escape: string, ignoreCase: boolean
   return new RegExp(`^${source}$`, ignoreCase ? 'sui' : 'su')
 }
 
-const quote = (char: string): string => char.replace(/[\\^$.*+?()[\]{}|/-]/, '\\$&')
+const quote = (char: string): string => char.replace(/[\\^$.*+?()[\]{}|/]/, '\\$&')

@@ -4,10 +4,12 @@ import { toDecimal, toDouble, toNumeric } from '../value/value.ts'
 import type { Value } from '../value/value.ts'
 
 const LEAST = -(1n << 63n)
+export const MOST_SIGNED = (1n << 63n) - 1n
 const MOST = (1n << 64n) - 1n
 
-function checked(result: bigint): bigint {
-  if (result < LEAST || result > MOST) throw new SqlError(1690, 'BIGINT value is out of range')
+function checked(result: bigint, unsigned: boolean): bigint {
+  if (result < (unsigned ? 0n : LEAST) || result > (unsigned ? MOST : MOST_SIGNED))
+    throw new SqlError(1690, `BIGINT${unsigned ? ' UNSIGNED' : ''} value is out of range`)
   return result
 }
 
@@ -15,11 +17,20 @@ export function negate(value: Value): Value {
   if (value === null) return null
   const number = toNumeric(value)
   if (number instanceof Decimal) return number.negate()
-  return typeof number === 'bigint' ? checked(-number) : -number
+  return typeof number === 'bigint' ? checked(-number, false) : number === 0 ? 0 : -number
 }
 
-/** `divisionByZero` decides what a division by zero is: NULL with a warning, or an error. */
-export function arithmetic(operator: string, a: Value, b: Value, divisionByZero: () => null): Value {
+/**
+ * `divisionByZero` decides what a division by zero is: NULL with a warning, or an error. `isUnsigned`: one of the operands is of an
+ * unsigned type, so the result of integers is.
+ */
+export function arithmetic(
+  operator: string,
+  a: Value,
+  b: Value,
+  divisionByZero: () => null,
+  isUnsigned = false,
+): Value {
   if (a === null || b === null) return null
   const left = toNumeric(a)
   const right = toNumeric(b)
@@ -36,7 +47,7 @@ export function arithmetic(operator: string, a: Value, b: Value, divisionByZero:
       return unsigned(right) > 63n ? 0n : unsigned(left) >> unsigned(right)
     case 'DIV': {
       const quotient = integerQuotient(left, right)
-      return quotient === undefined ? divisionByZero() : checked(quotient)
+      return quotient === undefined ? divisionByZero() : checked(quotient, isUnsigned)
     }
     default:
   }
@@ -45,7 +56,7 @@ export function arithmetic(operator: string, a: Value, b: Value, divisionByZero:
   if (operator === '/') return toDecimal(left).divide(toDecimal(right)) ?? divisionByZero()
   if (left instanceof Decimal || right instanceof Decimal)
     return decimals(operator, toDecimal(left), toDecimal(right), divisionByZero)
-  return integers(operator, left, right, divisionByZero)
+  return integers(operator, left, right, divisionByZero, isUnsigned)
 }
 
 const unsigned = (value: bigint | number | Decimal): bigint =>
@@ -85,14 +96,14 @@ function decimals(operator: string, a: Decimal, b: Decimal, divisionByZero: () =
   }
 }
 
-function integers(operator: string, a: bigint, b: bigint, divisionByZero: () => null): Value {
+function integers(operator: string, a: bigint, b: bigint, divisionByZero: () => null, isUnsigned: boolean): Value {
   switch (operator) {
     case '+':
-      return checked(a + b)
+      return checked(a + b, isUnsigned)
     case '-':
-      return checked(a - b)
+      return checked(a - b, isUnsigned)
     case '*':
-      return checked(a * b)
+      return checked(a * b, isUnsigned)
     case '%':
       return b === 0n ? divisionByZero() : a % b
     default:

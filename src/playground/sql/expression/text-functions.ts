@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 
 import { compareValues } from '../value/compare.ts'
-import { toBytes, toNumeric, toText } from '../value/value.ts'
+import { toBytes, toDecimal, toNumeric, toText } from '../value/value.ts'
 import type { Value } from '../value/value.ts'
 import { Decimal } from '../value/decimal.ts'
 import { plain, strict } from './define.ts'
@@ -64,11 +64,10 @@ function locate(needle: Present, text: Present, from: Present = 1n): Value {
 const hash = (algorithm: string) => strict(1, 1, (value) => createHash(algorithm).update(toBytes(value)).digest('hex'))
 
 function hex(value: Present): Value {
-  if (typeof value === 'bigint' || typeof value === 'number' || value instanceof Decimal)
-    return BigInt.asUintN(64, BigInt(integer(value)))
-      .toString(16)
-      .toUpperCase()
-  return Buffer.from(toBytes(value)).toString('hex').toUpperCase()
+  const isNumber = typeof value === 'bigint' || typeof value === 'number' || value instanceof Decimal
+  if (!isNumber) return Buffer.from(toBytes(value)).toString('hex').toUpperCase()
+  const whole = typeof value === 'bigint' ? value : toDecimal(value).toBigInt()
+  return BigInt.asUintN(64, whole).toString(16).toUpperCase()
 }
 
 const concat = (args: readonly Present[]): Value =>
@@ -124,7 +123,7 @@ export const TEXT_FUNCTIONS: Readonly<Record<string, FunctionEntry>> = {
   ASCII: strict(1, 1, (value) => BigInt(toBytes(value)[0] ?? 0)),
   ORD: strict(1, 1, (value) => BigInt(toBytes(value)[0] ?? 0)),
   CHAR: strict(1, 4096, (...codes) => Buffer.from(codes.map((code) => integer(code) & 0xff))),
-  BIN: strict(1, 1, (value) => BigInt.asUintN(64, BigInt(integer(value))).toString(2)),
+  BIN: strict(1, 1, (value) => BigInt.asUintN(64, toDecimal(value).toBigInt()).toString(2)),
   FIELD: plain(2, 4096, (wanted, ...items) =>
     BigInt(
       items.findIndex(

@@ -63,6 +63,9 @@ function isAllowed(value: DateTimeParts, context: CastContext): boolean {
   return hasZero && !(context.noZeroInDate && context.strict)
 }
 
+/** 101 is 2000-01-01 as a number; what is less is no date. */
+const LEAST_DATE_NUMBER = 101
+
 /** Any value as a date and time; undefined where it is none. */
 export function toDateTime(value: Present, context: Pick<CastContext, 'today'>): DateTimeParts | undefined {
   if (isDateTime(value)) return value
@@ -74,6 +77,7 @@ export function toDateTime(value: Present, context: Pick<CastContext, 'today'>):
     const text = toText(value)
     if (/^0+(\.0*)?$/.test(text)) return zeroDateTime('datetime', 0)
     const [whole = '', fraction] = text.split('.')
+    if (Number(whole) < LEAST_DATE_NUMBER) return undefined
     const width = whole.length <= 6 ? 6 : whole.length <= 8 ? 8 : whole.length <= 12 ? 12 : 14
     return parseDateTimeText(whole.padStart(width, '0') + (fraction === undefined ? '' : `.${fraction}`))
   }

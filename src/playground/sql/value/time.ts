@@ -185,7 +185,8 @@ export function parseDurationText(text: string): { readonly micros: number; read
       compact[3] ?? '',
     )
   }
-  const moment = parseDateTimeText(trimmed)
+  const hasClock = /^\d{14}(?:\.|$)|[T ]/.test(trimmed)
+  const moment = hasClock ? parseDateTimeText(trimmed) : undefined
   if (moment === undefined) return undefined
   return {
     micros: ((moment.hour * 60 + moment.minute) * 60 + moment.second) * 1_000_000 + moment.micro,
