@@ -135,11 +135,6 @@ const CONFIGS: readonly (readonly [toml: string, code: string, what: RegExp])[] 
     'ErrInvalidReplicaConfig',
     /large-message-handle-compression = gzip/,
   ],
-  [
-    '[[filter.event-filters]]\nmatcher = ["a.*"]\nignore-insert-value-expr = "a > 1"',
-    'ErrInvalidFilterExpression',
-    unbuilt,
-  ],
 ]
 
 for (const [toml, code, what] of CONFIGS)

@@ -114,13 +114,25 @@ test('an unknown word in ignore-event is refused by name', () => {
   }
 })
 
-test('a bad pattern in ignore-sql is refused, and so are value expressions', () => {
-  assert.throws(() => filterOf([{ matcher: ['*.*'], 'ignore-sql': ['a', '(b'] }]), { code: 'CDC:ErrFilterRuleInvalid' })
-  const withExpression = { ...eventFilter({ matcher: ['*.*'] }), ignoreInsertValueExpr: 'id > 1' }
-  assert.throws(() => createFilter({ rules: [], ignoreTxnStartTs: [], eventFilters: [withExpression] }, options), {
-    code: 'CDC:ErrInvalidFilterExpression',
-    message: /not built yet.*ignore-insert-value-expr = 'id > 1'/,
+test('a bad pattern in ignore-sql is refused, and so is an expression that nobody can read, each with its place', () => {
+  assert.throws(() => filterOf([{ matcher: ['*.*'], 'ignore-sql': ['a', '(b'] }]), {
+    code: 'CDC:ErrFilterRuleInvalid',
+    message: /filter\.event-filters\[0\]\.ignore-sql: /,
   })
+  const fine = eventFilter({ matcher: ['*.*'] })
+  const broken = { ...fine, ignoreInsertValueExpr: 'id > and 1' }
+  assert.throws(() => createFilter({ rules: [], ignoreTxnStartTs: [], eventFilters: [fine, broken] }, options), {
+    code: 'CDC:ErrInvalidFilterExpression',
+    retryable: false,
+    message:
+      /in: 'id > and 1' \(filter\.event-filters\[1\]\.ignore-insert-value-expr: a value is expected near 'and 1'/,
+  })
+})
+
+test('event filters that take a table are found by their place in the configuration', () => {
+  const filter = filterOf([{ matcher: ['a.*'] }, { matcher: ['b.*'] }, { matcher: ['*.*', '!a.x'] }])
+  const found = (schema: string, table: string) => filter.eventFiltersOf(schema, table).map(({ index }) => index)
+  assert.deepEqual([found('a', 'x'), found('b', 'x'), found('a', '')], [[0], [1, 2], [0, 2]])
 })
 
 test('rows of ignored transactions are dropped; without any filter nothing is checked', () => {

@@ -1,11 +1,12 @@
-import { CdcError } from '../base/errors.ts'
 import type { EventFilterConfig, FilterConfig } from '../config/replica-config.ts'
-import { compileRe2 } from '../config/re2.ts'
-import { parseTableRules, toLower, type TableRules } from '../config/table-rules.ts'
+import { parseTableRules, toLower } from '../config/table-rules.ts'
 import type { RowChange } from '../event/row-change.ts'
 import type { TableVersion } from '../event/table-version.ts'
 import { STATE_PUBLIC, FieldFlag, type IndexInfo, type TableInfo } from '../tidb/table-info.ts'
-import { ignoresDdlType, IGNORABLE_EVENTS, isReplicatedDdl, isSchemaDdl } from './ddl-events.ts'
+import { openTimeZone } from '../tidb/time-zone.ts'
+import { isReplicatedDdl, isSchemaDdl } from './ddl-events.ts'
+import { compileEventFilter } from './event-filter.ts'
+import type { ExpressionContext } from './expression/operand.ts'
 
 /** What a changefeed keeps; compiled from its configuration (reference: filters). */
 export interface Filter {
@@ -22,13 +23,30 @@ export interface Filter {
   ignoresDdl(type: number, schema: string, table: string, query: string, startTs: bigint): boolean
   /** Can rows of the table be told apart, or is that waived (section 9)? */
   isEligible(info: TableInfo): boolean
-  /** True for rows to be dropped; undefined = there is nothing to check. */
+  /**
+   * True for rows to be dropped; undefined = there is nothing to check. A value expression that does not fit the table
+   * fails with the first row that needs it, as {@link Filter.checkTable} does.
+   */
   compileRowFilter(table: TableVersion): ((row: RowChange) => boolean) | undefined
+  /**
+   * Compiles every value expression for a table. Errors: `CDC:ErrExpressionColumnNotFound`,
+   * `CDC:ErrInvalidFilterExpression`.
+   */
+  checkTable(table: TableVersion): void
+  /** Event filters whose matcher takes a table (or, with an empty one, the schema), by their index in the configuration. */
+  eventFiltersOf(schema: string, table: string): readonly MatchingEventFilter[]
+}
+
+export interface MatchingEventFilter {
+  readonly index: number
+  readonly config: EventFilterConfig
 }
 
 export interface FilterOptions {
   readonly caseSensitive: boolean
   readonly forceReplicate: boolean
+  /** In which expressions read times; the machine's when absent. */
+  readonly timeZone?: string
 }
 
 const SYSTEM_SCHEMAS: ReadonlySet<string> = new Set([
@@ -49,11 +67,12 @@ export const isSystemSchema = (schema: string): boolean => SYSTEM_SCHEMAS.has(to
 
 /**
  * Errors: `CDC:ErrFilterRuleInvalid` for rules, matchers and patterns, `CDC:ErrInvalidIgnoreEventType`, and
- * `CDC:ErrInvalidFilterExpression` for value expressions, which are not built yet.
+ * `CDC:ErrInvalidFilterExpression` for a value expression that nobody can read.
  */
 export function createFilter(config: FilterConfig, options: FilterOptions): Filter {
   const rules = parseTableRules(config.rules.length > 0 ? config.rules : ['*.*'], options)
-  const eventFilters = config.eventFilters.map((one) => compileEventFilter(one, options))
+  const eventFilters = config.eventFilters.map((one, at) => compileEventFilter(one, at, options))
+  const context: ExpressionContext = { zone: openTimeZone(options.timeZone ?? ''), now: Date.now }
   const ignoredStartTs: ReadonlySet<bigint> = new Set(config.ignoreTxnStartTs)
 
   const filter: Filter = {
@@ -72,63 +91,25 @@ export function createFilter(config: FilterConfig, options: FilterOptions): Filt
       return options.forceReplicate || info.isView || hasHandleKey(info)
     },
     compileRowFilter(table) {
-      const words = eventFilters.flatMap((one) => (one.matches(table.schema, table.table) ? one.ignoredEvents : []))
-      const ignores = (word: string): boolean => words.includes(word) || words.includes('all dml')
-      const [inserts, updates, deletes] = [ignores('insert'), ignores('update'), ignores('delete')]
-      if (!inserts && !updates && !deletes && ignoredStartTs.size === 0) return undefined
+      const matching = eventFilters.filter((one) => one.matches(table.schema, table.table))
+      const types = matching.map((one) => one.rowTypes()).filter((one) => one !== undefined)
+      const tests = matching.map((one) => one.compileValues(table, context)).filter((one) => one !== undefined)
+      if (types.length === 0 && tests.length === 0 && ignoredStartTs.size === 0) return undefined
+      const inserts = types.some((one) => one.inserts)
+      const updates = types.some((one) => one.updates)
+      const deletes = types.some((one) => one.deletes)
       return (row) =>
         (row.before === undefined ? inserts : row.after === undefined ? deletes : updates) ||
-        (ignoredStartTs.size > 0 && ignoredStartTs.has(row.startTs))
+        (ignoredStartTs.size > 0 && ignoredStartTs.has(row.startTs)) ||
+        tests.some((ignores) => ignores(row))
     },
+    checkTable(table) {
+      for (const one of eventFilters) if (one.matches(table.schema, table.table)) one.checkTable(table, context)
+    },
+    eventFiltersOf: (schema, table) =>
+      eventFilters.flatMap((one, index) => (one.matches(schema, table) ? [{ index, config: one.config }] : [])),
   }
   return filter
-}
-
-interface EventFilter {
-  /** An empty table stands for the schema as a whole. */
-  matches(schema: string, table: string): boolean
-  readonly ignoredEvents: readonly string[]
-  ignoresDdl(type: number, query: string): boolean
-}
-
-function compileEventFilter(config: EventFilterConfig, options: FilterOptions): EventFilter {
-  const unknown = config.ignoreEvent.find((word) => !IGNORABLE_EVENTS.has(word))
-  if (unknown !== undefined) {
-    throw new CdcError('CDC:ErrInvalidIgnoreEventType', `invalid ignore event type: '${unknown}'`)
-  }
-  refuseExpressions(config)
-  const rules: TableRules = parseTableRules(config.matcher, options)
-  const sql = config.ignoreSql.length === 0 ? undefined : compileSqlPatterns(config.ignoreSql)
-  return {
-    matches: (schema, table) => (table === '' ? rules.matchesSchema(schema) : rules.matchesTable(schema, table)),
-    ignoredEvents: config.ignoreEvent,
-    ignoresDdl: (type, query) =>
-      ignoresDdlType(config.ignoreEvent, type) || (query !== '' && sql !== undefined && sql.test(query)),
-  }
-}
-
-function compileSqlPatterns(patterns: readonly string[]): RegExp {
-  try {
-    for (const pattern of patterns) compileRe2(pattern, { ignoreCase: true })
-    return compileRe2(patterns.join('|'), { ignoreCase: true })
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new CdcError('CDC:ErrFilterRuleInvalid', `filter rule is invalid: ignore-sql: ${reason}`, { cause: error })
-  }
-}
-
-function refuseExpressions(config: EventFilterConfig): void {
-  const keys = {
-    'ignore-insert-value-expr': config.ignoreInsertValueExpr,
-    'ignore-update-new-value-expr': config.ignoreUpdateNewValueExpr,
-    'ignore-update-old-value-expr': config.ignoreUpdateOldValueExpr,
-    'ignore-delete-value-expr': config.ignoreDeleteValueExpr,
-  }
-  const used = Object.entries(keys).filter(([, expression]) => expression !== '')
-  if (used.length === 0) return
-  const list = used.map(([key, expression]) => `${key} = '${expression}'`).join(', ')
-  const text = `filter expressions are not built yet in this version, remove them from the event filter: ${list}`
-  throw new CdcError('CDC:ErrInvalidFilterExpression', text)
 }
 
 function hasHandleKey(info: TableInfo): boolean {

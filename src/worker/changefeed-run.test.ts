@@ -149,6 +149,8 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0): Harness {
       ignoresDdl: () => false,
       isEligible: () => true,
       compileRowFilter: () => undefined,
+      checkTable() {},
+      eventFiltersOf: () => [],
     },
     metrics: { received() {}, acknowledged() {}, memory() {} },
     clock,
@@ -183,7 +185,7 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0): Harness {
       for (let left = count; left > 0; left--) {
         const write = sinks.at(-1)?.open.shift()
         if (write === undefined) return
-        delivered.push(...write.batch.messages.map(({ value }) => Buffer.from(value).toString()))
+        delivered.push(...write.batch.messages.map(({ value }) => Buffer.from(value ?? []).toString()))
         write.done.resolve()
         await turn()
       }

@@ -8,6 +8,7 @@ import { createProtocol } from '../codec/protocols.ts'
 import { createDispatcher } from '../dispatcher/dispatcher.ts'
 import { changefeedKey } from '../event/changefeed.ts'
 import { createFilter } from '../filter/filter.ts'
+import { openSchemaRegistry } from '../registry/open-registry.ts'
 import { openRowSink } from '../sink/open-sink.ts'
 import { openPdClient } from '../upstream/pd/client.ts'
 import type { PdClient } from '../upstream/pd/pd.ts'
@@ -44,7 +45,15 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
     const runLog = log.with({ changefeed: changefeedKey(changefeed) })
     const client = await connect()
     const codec = sink.codec
-    const protocol = codec === undefined ? undefined : createProtocol(codec, { timeZone })
+    const schemas = codec?.avro.registry
+    const onTrouble = (error: Error): void => {
+      runLog.warn('the schema registry is asked again', { error })
+      post(troubleOf(epoch, 'warning', error))
+    }
+    const schemaRegistry = schemas === undefined ? undefined : openSchemaRegistry(schemas, { clock, onTrouble })
+    const { namespace } = changefeed
+    const protocol =
+      codec === undefined ? undefined : createProtocol(codec, { timeZone, namespace, registry: schemaRegistry })
     const dispatcher = createDispatcher(config.sink, {
       defaultTopic: sink.scheme === 'kafka' ? sink.topic : '',
       caseSensitive: config.caseSensitive,
@@ -73,11 +82,13 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
       filter: createFilter(config.filter, {
         caseSensitive: config.caseSensitive,
         forceReplicate: config.forceReplicate,
+        timeZone,
       }),
       metrics: metricsOf(changefeed),
       clock,
       log: runLog.with({ epoch }),
       post,
+      registry: schemaRegistry,
     })
   }
 
