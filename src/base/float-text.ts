@@ -51,3 +51,24 @@ function shortestFloat(single: number): string {
   }
   return single.toPrecision(9)
 }
+
+/** `text` of a float as Go's `%v` prints it: with an exponent of two digits below 1e-4 and from 1e6 on. */
+export function generalText(text: string): string {
+  const [, sign = '', whole = '', fraction = '', exponent = '0'] = /^(-?)(\d+)(?:\.(\d+))?(?:e(.+))?$/.exec(text) ?? []
+  const digits = (whole + fraction).replace(/^0+/, '')
+  if (digits === '') return `${sign}0`
+  const point = whole.length + Number(exponent) - (whole.length + fraction.length - digits.length) - 1
+  if (point >= -4 && point < 6) return plainDecimal(text)
+  const significant = digits.replace(/0+$/, '')
+  const rest = significant.length > 1 ? `.${significant.slice(1)}` : ''
+  return `${sign}${significant.slice(0, 1)}${rest}e${exponentText(point)}`
+}
+
+/** `1e-7` → `1e-07`, as Go prints every exponent. */
+export function paddedExponent(text: string): string {
+  const e = text.indexOf('e')
+  return e < 0 ? text : `${text.slice(0, e)}e${exponentText(Number(text.slice(e + 1)))}`
+}
+
+const exponentText = (exponent: number): string =>
+  `${exponent < 0 ? '-' : '+'}${String(Math.abs(exponent)).padStart(2, '0')}`

@@ -36,7 +36,6 @@ export function checkReplicaConfig(uri: string, given: ReplicaConfig, options: R
   checkDispatchers(config, family === 'mq', faults, options)
   checkBounds(config, faults)
   checkIntegrity(config, faults)
-  checkLargeMessages(config, faults)
   checkUnbuilt(config, faults)
   if (config.sink.enableKafkaSinkV2) faults.warn('sink.enable-kafka-sink-v2 is ignored: there is one Kafka sink')
   if (config.scheduler.enableTableAcrossNodes)
@@ -145,21 +144,6 @@ function checkIntegrity({ integrity, sink }: ReplicaConfig, faults: SinkFaults):
       'invalid replica config, integrity check enabled and column selector set, not allowed',
     )
   faults.unbuilt('CDC:ErrInvalidReplicaConfig', 'invalid replica config, integrity-check-level = correctness')
-}
-
-function checkLargeMessages({ sink }: ReplicaConfig, faults: SinkFaults): void {
-  const handling = sink.kafkaConfig?.['largeMessageHandle']
-  if (typeof handling !== 'object' || handling === null) return
-  const option = 'largeMessageHandleOption' in handling ? handling.largeMessageHandleOption : undefined
-  const compression = 'largeMessageHandleCompression' in handling ? handling.largeMessageHandleCompression : undefined
-  const refuse = (key: string, value: unknown, known: readonly string[]): void => {
-    if (typeof value !== 'string' || value === '' || value === 'none') return
-    const text = `invalid replica config, ${key} = ${value}`
-    if (known.includes(value)) faults.unbuilt('CDC:ErrInvalidReplicaConfig', text)
-    else faults.add('CDC:ErrInvalidReplicaConfig', `${text}, supported are none, ${known.join(', ')}`)
-  }
-  refuse('large-message-handle-option', option, ['handle-key-only', 'claim-check'])
-  refuse('large-message-handle-compression', compression, ['snappy', 'lz4'])
 }
 
 /** Refuses what the table marks as not built, and the features that are switched on by one of their values. */

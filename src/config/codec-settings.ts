@@ -1,7 +1,11 @@
+import { avroSettings } from './avro-settings.ts'
+import { csvSettings } from './csv-settings.ts'
+import { largeMessageSettings } from './large-message-settings.ts'
 import { readParameters } from './parameters.ts'
 import { KAFKA_KEYS } from './replica-config-keys.ts'
 import type { ReplicaConfig } from './replica-config.ts'
 import type { SinkFaults } from './sink-faults.ts'
+import { simpleSettings } from './simple-settings.ts'
 import { BUILT_PROTOCOLS, PROTOCOLS, type CodecSettings, type ProtocolName } from './sink-settings.ts'
 
 /** Other names of protocols, and those that TiCDC has besides ours. */
@@ -48,9 +52,10 @@ export function codecSettings(
       'sink config invalid: [CDC:ErrCodecInvalidConfig]force-replicate must be disabled when configuration "delete-only-output-handle-key-columns" is true',
     )
   if (protocol === undefined) return undefined
+  const enableTidbExtension = codec.bool('enableTidbExtension') ?? false
   return {
     protocol,
-    enableTidbExtension: codec.bool('enableTidbExtension') ?? false,
+    enableTidbExtension,
     maxMessageBytes,
     maxBatchSize,
     contentCompatible,
@@ -58,6 +63,15 @@ export function codecSettings(
     deleteOnlyOutputHandleKeyColumns,
     openOutputOldValue: sink.open.outputOldValue,
     terminator: sink.terminator === '' ? '\r\n' : sink.terminator,
+    rowChecksum: config.integrity.integrityCheckLevel === 'correctness',
+    avro: avroSettings(protocol, uri, config, faults),
+    simple: simpleSettings(protocol, uri, config, faults),
+    csv: csvSettings(protocol, config, faults),
+    debezium: {
+      outputOldValue: sink.debezium.outputOldValue,
+      disableSchema: switches.bool('debeziumDisableSchema') ?? false,
+    },
+    largeMessages: largeMessageSettings(protocol, enableTidbExtension, config, faults),
   }
 }
 

@@ -1,3 +1,5 @@
+import type { StorageLocation } from './storage-uri.ts'
+
 /**
  * What a sink URI and the `[sink]` table of a changefeed mean together: the URI wins key by key (reference: interface,
  * section 4.1). Plain values, fit for a message to a worker.
@@ -8,7 +10,98 @@ export const PROTOCOLS = ['open-protocol', 'canal-json', 'avro', 'maxwell', 'sim
 export type ProtocolName = (typeof PROTOCOLS)[number]
 
 /** Protocols that this build can encode; others are known, and refused by name. */
-export const BUILT_PROTOCOLS: readonly ProtocolName[] = ['open-protocol', 'canal-json']
+export const BUILT_PROTOCOLS: readonly ProtocolName[] = [
+  'open-protocol',
+  'canal-json',
+  'avro',
+  'maxwell',
+  'simple',
+  'debezium',
+  'csv',
+]
+
+/** Where the schemas of avro messages are registered. */
+export type SchemaRegistrySettings = ConfluentSettings | GlueSettings
+
+export interface ConfluentSettings {
+  readonly kind: 'confluent'
+  /** Without trailing slashes; may hold `user:password@`, which must not be shown. */
+  readonly url: string
+  /** Paths of PEM files: authorities beside the system's, and the certificate of this client. */
+  readonly ca: string | undefined
+  readonly cert: string | undefined
+  readonly key: string | undefined
+}
+
+export interface GlueSettings {
+  readonly kind: 'glue'
+  readonly region: string
+  readonly registryName: string
+  /** undefined = what AWS's own chain of credentials finds. */
+  readonly credentials:
+    | { readonly accessKey: string; readonly secretAccessKey: string; readonly token: string | undefined }
+    | undefined
+}
+
+export interface CsvSettings {
+  /** One to three bytes. */
+  readonly delimiter: string
+  /** '' = fields are not quoted, special characters are escaped. */
+  readonly quote: string
+  readonly null: string
+  readonly includeCommitTs: boolean
+  readonly binaryEncoding: 'base64' | 'hex'
+  /** Updates as a delete and an insert. */
+  readonly outputOldValue: boolean
+  readonly outputHandleKey: boolean
+  /** A line of titles at the head of each file. */
+  readonly outputFieldHeader: boolean
+}
+
+export interface DebeziumSettings {
+  readonly outputOldValue: boolean
+  readonly disableSchema: boolean
+}
+
+export const MESSAGE_COMPRESSIONS = ['none', 'lz4', 'snappy'] as const
+export type MessageCompression = (typeof MESSAGE_COMPRESSIONS)[number]
+
+/** What becomes of messages that exceed the limit (reference: protocols, section 5). */
+export interface LargeMessageSettings {
+  /** Of every value, large or not. */
+  readonly compression: MessageCompression
+  readonly handling:
+    | { readonly option: 'none' | 'handle-key-only' }
+    | {
+        readonly option: 'claim-check'
+        readonly storage: StorageLocation
+        /** The stored object is the value alone. */
+        readonly rawValue: boolean
+      }
+}
+
+export interface AvroSettings {
+  readonly decimalMode: 'precise' | 'string'
+  readonly bigintUnsignedMode: 'long' | 'string'
+  /** DDLs and watermarks in a form of TiCDC's own tests. */
+  readonly enableWatermark: boolean
+  /** undefined where the protocol is another one. */
+  readonly registry: SchemaRegistrySettings | undefined
+}
+
+export interface SimpleSettings {
+  readonly encoding: 'json' | 'avro'
+  /** undefined = no bootstrap messages. */
+  readonly bootstrap: BootstrapSettings | undefined
+}
+
+/** When a table's schema is sent again. */
+export interface BootstrapSettings {
+  readonly intervalMs: number
+  readonly messages: number
+  readonly toAllPartitions: boolean
+  readonly allAtStart: boolean
+}
 
 /** Everything that changes the bytes of messages. */
 export interface CodecSettings {
@@ -24,6 +117,13 @@ export interface CodecSettings {
   readonly openOutputOldValue: boolean
   /** Between rows in a storage file. */
   readonly terminator: string
+  /** Rows carry checksums, and messages that can show them do. */
+  readonly rowChecksum: boolean
+  readonly avro: AvroSettings
+  readonly simple: SimpleSettings
+  readonly csv: CsvSettings
+  readonly debezium: DebeziumSettings
+  readonly largeMessages: LargeMessageSettings
 }
 
 export const COMPRESSIONS = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const
@@ -70,9 +170,8 @@ export interface BlackholeSettings {
 }
 
 export interface StorageSettings {
-  readonly scheme: 'file'
-  /** Absolute path of the root folder. */
-  readonly path: string
+  readonly scheme: 'storage'
+  readonly location: StorageLocation
   readonly codec: CodecSettings
   readonly flushIntervalMs: number
   readonly fileSizeBytes: number

@@ -8,6 +8,7 @@ import { KAFKA_KEYS } from './replica-config-keys.ts'
 import type { ReplicaConfig } from './replica-config.ts'
 import { SinkFaults } from './sink-faults.ts'
 import type { SinkSettings } from './sink-settings.ts'
+import { STORAGE_PARAMETERS } from './storage-uri.ts'
 import { storageSettings } from './storage-settings.ts'
 
 export { maskSinkUri }
@@ -33,7 +34,7 @@ export const SCHEMES: Readonly<Record<string, SinkFamily | 'blackhole'>> = {
   azure: 'storage',
   noop: 'storage',
 }
-const BUILT_SCHEMES = ['kafka', 'kafka+ssl', 'file', 'blackhole']
+const BUILT_SCHEMES = ['kafka', 'kafka+ssl', 'file', 's3', 'blackhole']
 
 /** The scheme's family, undefined where the URI cannot be read or its scheme is unknown. */
 export function sinkFamily(uri: string): SinkFamily | 'blackhole' | undefined {
@@ -130,7 +131,8 @@ const COMMON = [
 export function knownParameters(family: SinkFamily | 'blackhole'): readonly string[] {
   const codec = Object.keys(KAFKA_KEYS.codecConfig.fields)
   const own = family === 'storage' ? ['workerCount', 'flushInterval', 'fileSize'] : Object.keys(KAFKA_KEYS)
-  return [...COMMON, ...[...codec, ...own].map(kebabCase).filter((name) => !name.startsWith('sasl-oauth'))]
+  const names = [...codec, ...own].map(kebabCase).filter((name) => !name.startsWith('sasl-oauth'))
+  return [...COMMON, ...names, ...(family === 'storage' ? STORAGE_PARAMETERS : [])]
 }
 
 function warnOfUnknown(

@@ -5,10 +5,12 @@ import { STORAGE_KEYS } from './replica-config-keys.ts'
 import type { ReplicaConfig } from './replica-config.ts'
 import type { SinkFaults } from './sink-faults.ts'
 import type { StorageSettings } from './sink-settings.ts'
+import { storageLocation } from './storage-uri.ts'
 
+const NO_LARGE_MESSAGES = { compression: 'none', handling: { option: 'none' } } as const
 const SEPARATORS = ['none', 'year', 'month', 'day'] as const
 
-/** Settings of a `file` sink (reference: storage-sink, section 1). undefined where a fault makes them unusable. */
+/** Settings of a storage sink (reference: storage-sink, section 1). undefined where a fault makes them unusable. */
 export function storageSettings(
   url: GoUrl,
   uri: ReadonlyMap<string, string>,
@@ -23,10 +25,7 @@ export function storageSettings(
     code: 'CDC:ErrStorageSinkInvalidConfig',
     faults,
   })
-  if (url.host !== '')
-    faults.add('CDC:ErrStorageSinkInvalidConfig', `file://${url.host} is not an absolute path: write file:///path`)
-  if (!url.path.startsWith('/'))
-    faults.add('CDC:ErrStorageSinkInvalidConfig', 'the path of a file sink must be absolute')
+  const location = faults.attempt(() => storageLocation(url))
   const workers = given.int('workerCount') ?? 16
   if (workers <= 0)
     faults.add('CDC:ErrStorageSinkInvalidConfig', `invalid worker-count ${workers}, it must be greater than 0`)
@@ -39,19 +38,20 @@ export function storageSettings(
   for (const key of ['fileExpirationDays', 'flushConcurrency', 'outputColumnId'] as const)
     if (sink.cloudStorageConfig?.[key] !== undefined) faults.warn(`sink.cloud-storage-config: ${key} has no effect yet`)
   const codec = codecSettings(uri, config, faults)
-  if (codec !== undefined && codec.protocol !== 'canal-json') {
+  if (codec !== undefined && codec.protocol !== 'canal-json' && codec.protocol !== 'csv') {
     faults.add(
       'CDC:ErrSinkUnknownProtocol',
-      `unknown '${codec.protocol}' message protocol for sink: file takes canal-json`,
+      `unknown '${codec.protocol}' message protocol for sink: storage takes csv and canal-json`,
     )
     return undefined
   }
-  if (codec === undefined) return undefined
+  if (codec === undefined || location === undefined) return undefined
   const digits = sink.fileIndexDigit ?? 20
   return {
-    scheme: 'file',
-    path: url.path,
-    codec,
+    scheme: 'storage',
+    location,
+    // Files have no limit, and their rows are never compressed or put elsewhere.
+    codec: { ...codec, maxMessageBytes: Number.MAX_SAFE_INTEGER, largeMessages: NO_LARGE_MESSAGES },
     flushIntervalMs: clamp(given.duration('flushInterval') ?? 5000, 2000, 600_000),
     fileSizeBytes: clamp(given.int('fileSize') ?? 67_108_864, 1_048_576, 536_870_912),
     dateSeparator: separator ?? 'day',

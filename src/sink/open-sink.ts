@@ -1,12 +1,13 @@
-import { unreachable } from '../base/errors.ts'
+import { CdcError, unreachable } from '../base/errors.ts'
 import type { SinkSettings } from '../config/sink-settings.ts'
+import { checkStorage } from '../storage/storage.ts'
+import { openSchemaRegistry } from '../registry/open-registry.ts'
 import { openBlackholeControlSink, openBlackholeRowSink } from './blackhole/blackhole-sink.ts'
 import { openKafkaControlSink, openKafkaRowSink } from './kafka/kafka-sink.ts'
 import { prepareKafka } from './kafka/prepare.ts'
 import type { SinkContext } from './sink-context.ts'
 import type { ControlSink, RowSink } from './sink.ts'
 import { openStorageControlSink, openStorageRowSink } from './storage/storage-sink.ts'
-import { checkStorage } from './storage/storage-folder.ts'
 
 export type { SinkContext } from './sink-context.ts'
 
@@ -17,7 +18,7 @@ export async function openRowSink(settings: SinkSettings, context: SinkContext, 
       return openKafkaRowSink(settings, context)
     case 'blackhole':
       return openBlackholeRowSink(context)
-    case 'file':
+    case 'storage':
       return openStorageRowSink(settings, context, signal)
     default:
       return unreachable(settings)
@@ -35,7 +36,7 @@ export async function openControlSink(
       return openKafkaControlSink(settings, context)
     case 'blackhole':
       return openBlackholeControlSink(context)
-    case 'file':
+    case 'storage':
       return openStorageControlSink(settings, context, signal)
     default:
       return unreachable(settings)
@@ -62,14 +63,27 @@ export async function prepareSink(
 ): Promise<SinkSettings> {
   switch (settings.scheme) {
     case 'kafka':
+      await checkRegistry(settings, context, signal)
       return prepareKafka(settings, context, signal)
     case 'blackhole':
       return settings
-    case 'file':
-      await checkStorage(settings)
+    case 'storage':
+      await checkStorage(settings.location)
       return settings
     default:
       return unreachable(settings)
+  }
+}
+
+/** Asks the schema registry whether it is one; where none is needed, nothing. */
+async function checkRegistry({ codec }: SinkSettings, { clock }: PrepareContext, signal: AbortSignal): Promise<void> {
+  if (codec?.avro.registry === undefined) return
+  await using registry = openSchemaRegistry(codec.avro.registry, { clock, onTrouble() {} })
+  try {
+    await registry.check(signal)
+  } catch (cause) {
+    signal.throwIfAborted()
+    throw new CdcError('CDC:ErrKafkaNewProducer', 'cannot build the encoder of avro', { cause })
   }
 }
 

@@ -12,6 +12,21 @@ export function codecSettings(changes: Partial<CodecSettings> = {}): CodecSettin
     deleteOnlyOutputHandleKeyColumns: false,
     openOutputOldValue: true,
     terminator: '',
+    rowChecksum: false,
+    avro: { decimalMode: 'precise', bigintUnsignedMode: 'long', enableWatermark: false, registry: undefined },
+    simple: { encoding: 'json', bootstrap: undefined },
+    csv: {
+      delimiter: ',',
+      quote: '"',
+      null: '\\N',
+      includeCommitTs: false,
+      binaryEncoding: 'base64',
+      outputOldValue: false,
+      outputHandleKey: false,
+      outputFieldHeader: false,
+    },
+    debezium: { outputOldValue: true, disableSchema: false },
+    largeMessages: { compression: 'none', handling: { option: 'none' } },
     ...changes,
   }
 }

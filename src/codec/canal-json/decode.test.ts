@@ -51,10 +51,12 @@ test('a storage file decodes to its rows, whatever the terminator', () => {
       const messages: EncodedMessage[] = []
       for (const { table, row } of rows) createCanalJson(codecSettings(), now).compile(table).encode(row, 0, messages)
       const end = utf8(terminator)
-      const events = [...decodeCanalJsonFile(Buffer.concat(messages.flatMap(({ value }) => [value, end])), terminator)]
+      const events = [
+        ...decodeCanalJsonFile(Buffer.concat(messages.flatMap(({ value }) => [value ?? end, end])), terminator),
+      ]
       assert.deepEqual(
         events,
-        messages.flatMap(({ value }) => decodeCanalJson(value)),
+        messages.flatMap(({ value }) => decodeCanalJson(value ?? end)),
       )
     }),
     { numRuns: 50 },

@@ -13,6 +13,7 @@ import {
   tsMember,
   type DecodedValues,
 } from '../decoded.ts'
+import { splitDocuments } from '../documents.ts'
 
 export type CanalEvent = CanalRow | CanalDdl | CanalWatermark
 
@@ -86,31 +87,7 @@ export function decodeCanalJson(value: Uint8Array): readonly CanalEvent[] {
  */
 export function* decodeCanalJsonFile(file: Uint8Array, terminator: string): Generator<CanalEvent> {
   const between = new Set(new TextEncoder().encode(`${terminator} \t\r\n`))
-  let at = 0
-  for (;;) {
-    while (at < file.length && between.has(file[at] ?? 0)) at++
-    if (at === file.length) return
-    const end = documentEnd(file, at)
-    yield* decodeCanalJson(file.subarray(at, end))
-    at = end
-  }
-}
-
-/** Behind the brace that closes the object which begins at `start`. */
-function documentEnd(file: Uint8Array, start: number): number {
-  let depth = 0
-  let quoted = false
-  for (let at = start; at < file.length; at++) {
-    const c = file[at]
-    if (quoted) {
-      if (c === 0x5c) at++
-      else if (c === 0x22) quoted = false
-    } else if (c === 0x22) quoted = true
-    else if (c === 0x7b) depth++
-    else if (c === 0x7d && --depth === 0) return at + 1
-    if (depth === 0) break
-  }
-  throw fault(`no whole document at byte ${start}`)
+  for (const document of splitDocuments(file, between, fault)) yield* decodeCanalJson(document)
 }
 
 type Sides = Pick<CanalRow, 'pkNames' | 'mysqlTypes' | 'before' | 'after' | 'onlyHandleKey' | 'claimCheckLocation'>

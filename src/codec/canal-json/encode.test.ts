@@ -41,7 +41,7 @@ function encode(
   const [message] = messages
   assert.ok(message !== undefined && messages.length === 1)
   assert.deepEqual([message.partition, message.key, message.rows], [3, null, 1])
-  return text(message.value)
+  return text(message.value ?? utf8(''))
 }
 
 for (const { id, input, mysqlType, mysqlTypeContentCompatible, sqlType } of vectors) {
@@ -159,5 +159,5 @@ test('a message beyond max-message-bytes is refused by name, and the next one is
   }
   assert.throws(() => encoder.encode(row('xy'), 0, messages), error)
   encoder.encode(row('x'), 0, messages)
-  assert.equal(messages[0]?.value.length, length - 36)
+  assert.equal(messages[0]?.value?.length, length - 36)
 })

@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto'
+import type { CdcError } from '../../base/errors.ts'
 import type { CodecSettings } from '../../config/sink-settings.ts'
 import type { DdlEvent } from '../../event/ddl-event.ts'
 import type { EncodedMessage } from '../../event/encoded.ts'
@@ -5,6 +7,7 @@ import type { RowChange, Value, Values } from '../../event/row-change.ts'
 import { ColumnFlag, type Column, type TableVersion } from '../../event/table-version.ts'
 import { physicalMs, zeroTs, type Ts } from '../../tidb/ts.ts'
 import { jsonString, JsonWriter } from '../json-text.ts'
+import { createLargeMessages, type LargeMessages } from '../large-message.ts'
 import { mysqlTypeName, mysqlTypeText } from '../mysql-type.ts'
 import type { ControlMessage, Protocol, RowEncoder } from '../protocol.ts'
 import { MAX_RECORD_OVERHEAD, messageTooLarge } from '../size.ts'
@@ -27,15 +30,32 @@ const END_DATA = bytesOf('}]')
  * The terminator of a storage file is the sink's.
  * `now`: build time in ms since 1970, which every message carries.
  */
-export function createCanalJson(settings: CodecSettings, now: () => number): Protocol {
+export function createCanalJson(
+  settings: CodecSettings,
+  now: () => number,
+  newId: () => string = randomUUID,
+): Protocol {
   const out = new JsonWriter('hex')
   const transaction = createTransactionText(settings.enableTidbExtension, now)
+  const large = createLargeMessages(settings, newId)
+  const compressed = ({ key, value }: ControlMessage): ControlMessage => ({
+    key,
+    value: large.compress === undefined ? value : large.compress(value),
+  })
   return {
-    compile: (table) => compileTable(table, settings, out, transaction),
-    ddl: (event) => ddlMessage(event, settings, out, now),
-    watermark: (ts) => (settings.enableTidbExtension ? watermarkMessage(ts, out, now) : undefined),
+    compile: (table) => compileTable(table, { settings, out, transaction, large }),
+    ddl: (event) => compressed(ddlMessage(event, settings, out, now)),
+    watermark: (ts) => (settings.enableTidbExtension ? compressed(watermarkMessage(ts, out, now)) : undefined),
     ddlPartitions: 'first',
   }
+}
+
+/** What all tables of a changefeed share. */
+interface Shared {
+  readonly settings: CodecSettings
+  readonly out: JsonWriter
+  readonly transaction: TransactionText
+  readonly large: LargeMessages
 }
 
 /** What messages of one transaction have in common, rendered when the commitTs changes. */
@@ -82,20 +102,22 @@ interface TypesPart {
   readonly end: Uint8Array
 }
 
-function compileTable(
-  table: TableVersion,
-  settings: CodecSettings,
-  out: JsonWriter,
-  transaction: TransactionText,
-): RowEncoder {
+/** Which columns a document shows. */
+interface Shape {
+  readonly columns: readonly CanalColumn[]
+  readonly types: TypesPart
+}
+
+function compileTable(table: TableVersion, { settings, out, transaction, large }: Shared): RowEncoder {
   const typeText = settings.contentCompatible ? mysqlTypeText : mysqlTypeName
   const onlyUpdated = settings.onlyOutputUpdatedColumns || settings.contentCompatible
-  const all = table.columns.map((_, position) => position)
-  const deleted = settings.deleteOnlyOutputHandleKeyColumns ? table.handleKey.toSorted((a, b) => a - b) : all
-  const columns = all.map((position) => canalColumn(table, position))
-  const deletedColumns = deleted.map((position) => canalColumn(table, position))
-  const types = typesPart(table, all, typeText)
-  const deletedTypes = typesPart(table, deleted, typeText)
+  const shapeOf = (positions: readonly number[]): Shape => ({
+    columns: positions.map((position) => canalColumn(table, position)),
+    types: typesPart(table, positions, typeText),
+  })
+  const whole = shapeOf(table.columns.map((_, position) => position))
+  const handleKey = shapeOf(table.handleKey.toSorted((a, b) => a - b))
+  const deleted = settings.deleteOnlyOutputHandleKeyColumns ? handleKey : whole
   const insertHead = head(table, 'INSERT')
   const updateHead = head(table, 'UPDATE')
   const deleteHead = head(table, 'DELETE')
@@ -103,35 +125,56 @@ function compileTable(
 
   return {
     encode(row: RowChange, partition: number, messages: EncodedMessage[]): void {
+      if (row.before === undefined && row.after === undefined) return
       transaction.update(row.commitTs)
-      const { before, after } = row
-      if (after === undefined) {
-        if (before === undefined) return
-        begin(deleteHead, deletedTypes, before)
-        out.raw(OLD_NULL)
-        writeColumns(out, deletedColumns, before)
-      } else if (before === undefined) {
-        begin(insertHead, types, after)
-        out.raw(OLD_NULL)
-        writeColumns(out, columns, after)
-      } else {
-        begin(updateHead, types, after)
-        out.raw(OLD)
-        if (onlyUpdated) writeChangedColumns(out, columns, before, after)
-        else writeColumns(out, columns, before)
-        out.raw(DATA)
-        writeColumns(out, columns, after)
+      writeDocument(row, row.after === undefined ? deleted : whole, transaction.tail)
+      if (large.compress === undefined && out.length <= maxBytes) {
+        messages.push({ partition, key: null, value: out.take(), rows: 1 })
+        return
       }
-      out.raw(END_DATA)
-      out.ascii(transaction.tail)
-      if (out.length > maxBytes) {
-        const { length } = out
-        out.discard()
-        throw messageTooLarge(table, length + MAX_RECORD_OVERHEAD, settings.maxMessageBytes)
-      }
-      messages.push({ partition, key: null, value: out.take(), rows: 1 })
+      const value = finishValue(out, large)
+      const message = { partition, key: null, value, rows: 1 }
+      messages.push(value.length <= maxBytes ? message : { ...message, ...stubOf(row, value) })
     },
     flush() {},
+  }
+
+  /** What is sent for a row whose own message, `value`, is too large. */
+  function stubOf(row: RowChange, value: Uint8Array): Pick<EncodedMessage, 'value' | 'upload'> {
+    const stub = large.stub(null, value)
+    if (stub === undefined) throw tooLarge(value)
+    const { location, upload } = stub
+    const mark = location === undefined ? '"onlyHandleKey":true' : `"claimCheckLocation":${quoted(location)}`
+    writeDocument(row, handleKey, `,"_tidb":{"commitTs":${row.commitTs},${mark}}}`)
+    const message = finishValue(out, large)
+    if (message.length > maxBytes) throw tooLarge(message)
+    return upload === undefined ? { value: message } : { value: message, upload }
+  }
+
+  function tooLarge(value: Uint8Array): CdcError {
+    return messageTooLarge(table, value.length + MAX_RECORD_OVERHEAD, settings.maxMessageBytes)
+  }
+
+  function writeDocument({ before, after }: RowChange, { columns, types }: Shape, tail: string): void {
+    if (after === undefined) {
+      if (before === undefined) return
+      begin(deleteHead, types, before)
+      out.raw(OLD_NULL)
+      writeColumns(out, columns, before)
+    } else if (before === undefined) {
+      begin(insertHead, types, after)
+      out.raw(OLD_NULL)
+      writeColumns(out, columns, after)
+    } else {
+      begin(updateHead, types, after)
+      out.raw(OLD)
+      if (onlyUpdated) writeChangedColumns(out, columns, before, after)
+      else writeColumns(out, columns, before)
+      out.raw(DATA)
+      writeColumns(out, columns, after)
+    }
+    out.raw(END_DATA)
+    out.ascii(tail)
   }
 
   function begin(start: Uint8Array, part: TypesPart, values: Values): void {
@@ -143,6 +186,14 @@ function compileTable(
     }
     out.raw(part.end)
   }
+}
+
+/** Ends the document: its bytes, compressed where that is wanted. */
+function finishValue(out: JsonWriter, large: LargeMessages): Uint8Array {
+  if (large.compress === undefined) return out.take()
+  const value = large.compress(out.peek())
+  out.discard()
+  return value
 }
 
 function canalColumn(table: TableVersion, position: number): CanalColumn {

@@ -84,7 +84,7 @@ export class Batch {
   }
 
   /** The message; the batch is empty afterwards. */
-  take(partition: number): EncodedMessage & { readonly key: Uint8Array } {
+  take(partition: number): EncodedMessage & { readonly key: Uint8Array; readonly value: Uint8Array } {
     const message = { partition, key: this.#key.copy(), value: this.#value.copy(), rows: this.#rows }
     this.#key.reset()
     this.#key.append(VERSION, 0, VERSION_BYTES)

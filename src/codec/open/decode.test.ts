@@ -57,7 +57,7 @@ test('what is encoded decodes to the same rows', () => {
         const encoder = protocol.compile(table)
         for (let i = 0; i < 3; i++) encoder.encode(row, 0, messages)
         encoder.flush(messages)
-        const events = messages.flatMap((message) => decodeOpenProtocol(message.key ?? empty, message.value))
+        const events = messages.flatMap((message) => decodeOpenProtocol(message.key ?? empty, message.value ?? empty))
         assert.equal(events.length, 3)
         for (const event of events) {
           assert.ok(event.kind === 'row')

@@ -55,7 +55,7 @@ function encode(
   changes: Partial<CodecSettings> = {},
 ): [string, string] {
   const [message] = encodeAll(table, [change(row)], changes)
-  assert.ok(message?.key)
+  assert.ok(message?.key && message.value)
   return [text(message.key.subarray(16)), text(message.value.subarray(8))]
 }
 
@@ -96,7 +96,7 @@ test('an integer handle goes into the key, and so does the partition', () => {
 test('the size of a row counts its key, its value and 60 bytes more', () => {
   const [message] = encodeAll(ab, [change(aaBb)], { maxMessageBytes: 188 })
   assert.equal((message?.key?.length ?? 0) - 16, 54)
-  assert.equal((message?.value.length ?? 0) - 8, 74)
+  assert.equal((message?.value?.length ?? 0) - 8, 74)
   assert.throws(() => encodeAll(ab, [change(aaBb)], { maxMessageBytes: 187 }), {
     code: 'CDC:ErrMessageTooLarge',
     message: /table:test\.t, length:188, maxMessageBytes:187$/,
@@ -105,7 +105,7 @@ test('the size of a row counts its key, its value and 60 bytes more', () => {
 
 test('no batch exceeds the limits in bytes and rows, and none is begun too early', () => {
   const rows = Array.from({ length: 1000 }, () => change(aaBb))
-  const bytes = (message: EncodedMessage): number => (message.key?.length ?? 0) + message.value.length + 36
+  const bytes = (message: EncodedMessage): number => (message.key?.length ?? 0) + (message.value?.length ?? 0) + 36
   const count = (messages: readonly EncodedMessage[]): number => messages.reduce((sum, one) => sum + one.rows, 0)
   const narrow = encodeAll(ab, rows, { maxMessageBytes: 512, maxBatchSize: 64 })
   assert.equal(count(narrow), 1000)

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { CdcError } from '../../base/errors.ts'
 import type { CodecSettings } from '../../config/sink-settings.ts'
 import type { DdlEvent } from '../../event/ddl-event.ts'
@@ -7,6 +8,7 @@ import { ColumnFlag, type Column, type TableVersion } from '../../event/table-ve
 import { MysqlType } from '../../tidb/table-info.ts'
 import { zeroTs, type Ts } from '../../tidb/ts.ts'
 import { jsonString, JsonWriter } from '../json-text.ts'
+import { createLargeMessages, type LargeMessages } from '../large-message.ts'
 import type { ControlMessage, Protocol, RowEncoder } from '../protocol.ts'
 import { MAX_RECORD_OVERHEAD, messageTooLarge } from '../size.ts'
 import { sameValue, valueKind, type ValueKind } from '../value.ts'
@@ -34,14 +36,16 @@ interface Shared {
   readonly out: JsonWriter
   /** Empty batches to be used again. */
   readonly free: Batch[]
+  readonly large: LargeMessages
 }
 
 /** TiCDC Open Protocol: batches of rows with their types and old values (reference: protocols-json, section A). */
-export function createOpenProtocol(settings: CodecSettings): Protocol {
-  const shared: Shared = { settings, out: new JsonWriter('short'), free: [] }
+export function createOpenProtocol(settings: CodecSettings, newId: () => string = randomUUID): Protocol {
+  const large = createLargeMessages(settings, newId)
+  const shared: Shared = { settings, out: new JsonWriter('short'), free: [], large }
   return {
     compile: (table) => compileTable(table, shared),
-    ddl: (event) => ddlMessage(event, shared.out),
+    ddl: (event) => ddlMessage(event, shared),
     watermark: (ts) => watermarkMessage(ts),
     ddlPartitions: 'all',
   }
@@ -60,62 +64,76 @@ interface OpenColumn {
 type ValueStyle = Exclude<ValueKind, 'binary'> | 'base64' | 'quoted'
 
 function compileTable(table: TableVersion, shared: Shared): RowEncoder {
-  const { settings, out, free } = shared
+  const { settings, out, free, large } = shared
   const columns = openColumns(table, table.columns.keys().toArray())
-  const deleted = settings.deleteOnlyOutputHandleKeyColumns ? openColumns(table, table.handleKey) : columns
+  const handleKey = openColumns(table, table.handleKey)
+  const deleted = settings.deleteOnlyOutputHandleKeyColumns ? handleKey : columns
   const hasRowId = !table.info.isCommonHandle
   const keyEnd = bytesOf(
-    `${table.info.partitions === undefined ? '' : `,"ptn":${table.physicalId}`},"t":${EventType.Row}}`,
+    `${table.info.partitions === undefined ? '' : `,"ptn":${table.physicalId}`},"t":${EventType.Row}`,
   )
   const place = bytesOf(placeText(table.schema, table.table))
   const batches = new Map<number, Batch>()
   let lastTs = zeroTs
   let tsText = ''
 
-  const writeValue = (row: RowChange): void => {
-    const { before, after } = row
+  /** `mark`: members of the key that say that the row is not whole. */
+  const writeKey = (row: RowChange, mark: string): void => {
+    if (row.commitTs !== lastTs) {
+      lastTs = row.commitTs
+      tsText = `{"ts":${lastTs}`
+    }
+    out.ascii(tsText)
+    out.raw(place)
+    if (hasRowId && row.key !== undefined) writeRowId(out, row.key)
+    out.raw(keyEnd)
+    if (mark !== '') out.raw(bytesOf(mark))
+    out.byte(BRACE)
+  }
+
+  const writeValue = ({ before, after }: RowChange, shown: readonly OpenColumn[]): void => {
     if (after !== undefined) {
       out.raw(NEW)
-      writeColumns(out, columns, after)
-      if (before !== undefined && settings.openOutputOldValue) writeOld(before, after)
+      writeColumns(out, shown, after)
+      if (before !== undefined && settings.openOutputOldValue) writeOld(before, after, shown)
     } else if (before !== undefined) {
-      if (deleted.length === 0) throw withoutHandleKey(table)
+      if (shown.length === 0) throw withoutHandleKey(table)
       out.raw(DELETED)
-      writeColumns(out, deleted, before)
+      writeColumns(out, shown, before)
     }
     out.raw(END)
   }
 
-  const writeOld = (before: Values, after: Values): void => {
+  const writeOld = (before: Values, after: Values, shown: readonly OpenColumn[]): void => {
     if (!settings.onlyOutputUpdatedColumns) {
       out.raw(OLD)
-      writeColumns(out, columns, before)
+      writeColumns(out, shown, before)
       return
     }
-    const changed = columns.filter(({ position: at }) => !sameValue(before[at] ?? null, after[at] ?? null))
+    const changed = shown.filter(({ position: at }) => !sameValue(before[at] ?? null, after[at] ?? null))
     if (changed.length === 0) return
     out.raw(OLD)
     writeColumns(out, changed, before)
   }
 
+  /** Key and value, one behind the other; valid until the next write. */
+  const writeEvent = (row: RowChange, mark: string, shown: readonly OpenColumn[]): OpenEventBytes => {
+    writeKey(row, mark)
+    const keyLength = out.length
+    writeValue(row, shown)
+    const plain = out.peek()
+    out.discard()
+    if (large.compress === undefined) return { bytes: plain, keyLength }
+    const value = large.compress(plain.subarray(keyLength))
+    return { bytes: Buffer.concat([plain.subarray(0, keyLength), value]), keyLength }
+  }
+
   return {
     encode(row: RowChange, partition: number, messages: EncodedMessage[]): void {
       if (row.before === undefined && row.after === undefined) return
-      if (row.commitTs !== lastTs) {
-        lastTs = row.commitTs
-        tsText = `{"ts":${lastTs}`
-      }
-      out.ascii(tsText)
-      out.raw(place)
-      if (hasRowId && row.key !== undefined) writeRowId(out, row.key)
-      out.raw(keyEnd)
-      const keyLength = out.length
-      writeValue(row)
-      const event = out.peek()
-      out.discard()
-      const length = event.length + MAX_RECORD_OVERHEAD + 2 * LENGTH_BYTES + VERSION_BYTES
-      if (length > settings.maxMessageBytes) throw messageTooLarge(table, length, settings.maxMessageBytes)
-      batchFor(partition, event.length, messages).add(event, keyLength)
+      const event = writeEvent(row, '', row.after === undefined ? deleted : columns)
+      if (singleLength(event) > settings.maxMessageBytes) encodeLarge(event, row, partition, messages)
+      else batchFor(partition, event.bytes.length, messages).add(event.bytes, event.keyLength)
     },
     flush(messages: EncodedMessage[]): void {
       for (const [partition, batch] of batches) {
@@ -124,6 +142,30 @@ function compileTable(table: TableVersion, shared: Shared): RowEncoder {
       }
       batches.clear()
     },
+  }
+
+  /** A row with its handle key alone goes with the others; one that points to storage is a message of its own. */
+  function encodeLarge(event: OpenEventBytes, row: RowChange, partition: number, messages: EncodedMessage[]): void {
+    const whole = single(event)
+    const stub = large.stub(whole.key, whole.value)
+    if (stub === undefined) throw messageTooLarge(table, singleLength(event), settings.maxMessageBytes)
+    if (handleKey.length === 0) throw withoutHandleKey(table)
+    const { location, upload } = stub
+    const mark = location === undefined ? ',"ohk":true' : `,"ccl":${quoted(location)}`
+    const small = writeEvent(row, mark, handleKey)
+    const length = singleLength(small)
+    if (length > settings.maxMessageBytes) throw messageTooLarge(table, length, settings.maxMessageBytes)
+    if (upload === undefined) {
+      batchFor(partition, small.bytes.length, messages).add(small.bytes, small.keyLength)
+      return
+    }
+    const begun = batches.get(partition)
+    if (begun !== undefined) {
+      messages.push(begun.take(partition))
+      batches.delete(partition)
+      free.push(begun)
+    }
+    messages.push({ partition, ...single(small), rows: 1, upload })
   }
 
   /** The partition's message, or a new one where that is full; batches stay in the order in which they were begun. */
@@ -228,21 +270,35 @@ function withoutHandleKey(table: TableVersion): CdcError {
   return new CdcError('CDC:ErrOpenProtocolCodecInvalidData', text)
 }
 
-function ddlMessage(event: DdlEvent, out: JsonWriter): ControlMessage {
-  const key = `{"ts":${event.commitTs}${placeText(event.schema, event.table)},"t":${EventType.Ddl}}`
+function ddlMessage(event: DdlEvent, { out, large }: Shared): ControlMessage {
+  const key = bytesOf(`{"ts":${event.commitTs}${placeText(event.schema, event.table)},"t":${EventType.Ddl}}`)
   out.ascii('{"q":"')
   out.text(event.query)
   out.ascii(`","t":${event.type}}`)
-  const value = out.take()
-  return single(bytesOf(key), value)
+  const plain = out.take()
+  const value = large.compress === undefined ? plain : large.compress(plain)
+  return single({ bytes: Buffer.concat([key, value]), keyLength: key.length })
 }
 
-const watermarkMessage = (ts: Ts): ControlMessage =>
-  single(bytesOf(`{"ts":${ts},"t":${EventType.Resolved}}`), new Uint8Array())
+function watermarkMessage(ts: Ts): ControlMessage {
+  const key = bytesOf(`{"ts":${ts},"t":${EventType.Resolved}}`)
+  return single({ bytes: key, keyLength: key.length })
+}
 
-function single(key: Uint8Array, value: Uint8Array): ControlMessage {
+/** The key of one event, up to `keyLength`, and its value. */
+interface OpenEventBytes {
+  readonly bytes: Uint8Array
+  readonly keyLength: number
+}
+
+/** As the limit counts an event that is alone in its message. */
+const singleLength = ({ bytes }: OpenEventBytes): number =>
+  bytes.length + MAX_RECORD_OVERHEAD + 2 * LENGTH_BYTES + VERSION_BYTES
+
+/** A message of one event; a copy. */
+function single({ bytes, keyLength }: OpenEventBytes): ControlMessage & { readonly key: Uint8Array } {
   const batch = new Batch()
-  batch.add(Buffer.concat([key, value]), key.length)
-  const message = batch.take(0)
-  return { key: message.key, value: message.value }
+  batch.add(bytes, keyLength)
+  const { key, value } = batch.take(0)
+  return { key, value }
 }

@@ -4,6 +4,7 @@ import type { DdlEvent, TableName } from '../../event/ddl-event.ts'
 import type { EncodedBatch, EncodedMessage } from '../../event/encoded.ts'
 import type { ControlMessage } from '../../codec/protocol.ts'
 import type { Ts } from '../../tidb/ts.ts'
+import { openClaimChecks, type ClaimChecks } from '../claim-check.ts'
 import { type SinkMetrics, sinkMetrics } from '../metrics.ts'
 import type { SinkContext } from '../sink-context.ts'
 import type { ControlSink, RowSink } from '../sink.ts'
@@ -23,18 +24,22 @@ interface Parts extends AsyncDisposable {
 /** Rows. Errors: `CDC:ErrKafkaAsyncSendMessage`, those of the topics, `CDC:ErrCaptureSuicide`. */
 export function openKafkaRowSink(settings: KafkaSettings, context: SinkContext): RowSink {
   const parts = openParts(settings, context, 'rows')
-  const { topics, producer, metrics } = parts
+  const { metrics } = parts
+  const claimChecks = openClaimChecks(settings.codec.largeMessages, context.fence)
   return {
     async write(batch, signal) {
-      await failing(parts, signal, sendRows(topics, producer, batch, signal))
+      await failing(parts, signal, sendRows(parts, claimChecks, batch, signal))
       let rows = 0
       for (const message of batch.messages) rows += message.rows
       metrics.rows(rows, batch.bytes)
     },
     async partitions(topic, signal) {
-      return (await topics.ensure(topic, signal)).partitions
+      return (await parts.topics.ensure(topic, signal)).partitions
     },
-    [Symbol.asyncDispose]: () => parts[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      await parts[Symbol.asyncDispose]()
+      await claimChecks?.[Symbol.asyncDispose]()
+    },
   }
 }
 
@@ -81,7 +86,14 @@ function routedBy(event: DdlEvent): TableName {
 
 const partitionOf = (message: EncodedMessage): number => message.partition
 
-async function sendRows(topics: Topics, producer: Producer, batch: EncodedBatch, signal: AbortSignal): Promise<void> {
+async function sendRows(
+  { topics, producer }: Parts,
+  claimChecks: ClaimChecks | undefined,
+  batch: EncodedBatch,
+  signal: AbortSignal,
+): Promise<void> {
+  const stored = claimChecks?.pass(batch)
+  if (stored !== undefined) await stored
   const topic = await topics.ensure(batch.topic, signal)
   await producer.send(topic, batch.messages, partitionOf)
 }

@@ -1,9 +1,8 @@
 import { CdcError } from '../../base/errors.ts'
-import type { StorageSettings } from '../../config/sink-settings.ts'
+import type { ProtocolName, StorageSettings } from '../../config/sink-settings.ts'
 import type { TableVersion } from '../../event/table-version.ts'
 
-/** Extension of canal-json files, the only protocol of this sink so far. */
-export const DATA_EXTENSION = '.json'
+export const dataExtension = (protocol: ProtocolName): string => (protocol === 'csv' ? '.csv' : '.json')
 const PREFIX = 'CDC'
 /** Fewest digits of an index that a reader accepts. */
 const LEAST_DIGITS = 6
@@ -21,16 +20,16 @@ export function dataFolder(
   return parts.join('/')
 }
 
-export const dataFileName = (index: bigint, digits: number): string =>
-  `${PREFIX}${String(index).padStart(digits, '0')}${DATA_EXTENSION}`
+export const dataFileName = (index: bigint, digits: number, extension: string): string =>
+  `${PREFIX}${String(index).padStart(digits, '0')}${extension}`
 
 /** Path of the file, below a data folder, that names the last data file. */
 export const INDEX_FILE = `meta/${PREFIX}.index`
 
 /** The index in a data file's name; `CDC:ErrStorageSinkInvalidFileName` where it is none. */
-export function parseDataFileName(name: string): bigint {
-  const digits = name.slice(PREFIX.length, -DATA_EXTENSION.length)
-  const framed = name.startsWith(PREFIX) && name.endsWith(DATA_EXTENSION)
+export function parseDataFileName(name: string, extension: string): bigint {
+  const digits = name.slice(PREFIX.length, -extension.length)
+  const framed = name.startsWith(PREFIX) && name.endsWith(extension)
   if (!framed || digits.length < LEAST_DIGITS || !/^\d+$/.test(digits))
     throw new CdcError('CDC:ErrStorageSinkInvalidFileName', `invalid data file name '${name}'`)
   return BigInt(digits)

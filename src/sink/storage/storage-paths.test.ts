@@ -42,6 +42,7 @@ interface Vectors {
   }[]
   readonly isSchemaFile: readonly { readonly path: string; readonly isSchemaFile: boolean }[]
   readonly parseFileName: {
+    readonly extension: string
     readonly cases: readonly { readonly name: string; readonly index?: number; readonly error?: true }[]
   }
 }
@@ -80,7 +81,7 @@ for (const { schema, table, ver, idx, width, date, path, indexPath } of vectors.
   test(`data file ${path}`, () => {
     const version = testTable({ schema, table, columns: { id: 'int' } })
     const folder = dataFolder(version, BigInt(ver), date ?? '', { partitionSeparator: true })
-    assert.equal(`${folder}/${dataFileName(BigInt(idx), width)}`, path)
+    assert.equal(`${folder}/${dataFileName(BigInt(idx), width, path.slice(path.lastIndexOf('.')))}`, path)
     assert.equal(`${folder}/${INDEX_FILE}`, indexPath)
   })
 
@@ -97,8 +98,11 @@ for (const { path, isSchemaFile } of vectors.isSchemaFile)
 
 for (const { name, index, error } of vectors.parseFileName.cases)
   test(`file name ${name}`, () => {
-    if (error) assert.throws(() => parseDataFileName(name), { code: 'CDC:ErrStorageSinkInvalidFileName' })
-    else assert.equal(parseDataFileName(name), BigInt(index ?? -1))
+    if (error)
+      assert.throws(() => parseDataFileName(name, vectors.parseFileName.extension), {
+        code: 'CDC:ErrStorageSinkInvalidFileName',
+      })
+    else assert.equal(parseDataFileName(name, vectors.parseFileName.extension), BigInt(index ?? -1))
   })
 
 test('the date folder is the day in the time zone', () => {

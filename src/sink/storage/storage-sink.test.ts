@@ -19,11 +19,14 @@ const table: TableVersion = {
   version: Ts(5n),
 }
 
-async function storage(t: TestContext, changes: Partial<StorageSettings> = {}): Promise<StorageSettings> {
+type FolderSettings = StorageSettings & { readonly path: string }
+
+async function storage(t: TestContext, changes: Partial<StorageSettings> = {}): Promise<FolderSettings> {
   const path = await mkdtemp(join(tmpdir(), 'tidewire-storage-'))
   t.after(() => rm(path, { recursive: true }))
   return {
-    scheme: 'file',
+    scheme: 'storage',
+    location: { kind: 'file', path },
     path,
     codec: codecSettings({ terminator: '\r\n' }),
     flushIntervalMs: 5,
@@ -169,7 +172,11 @@ test('a closed fence fails the sink and writes nothing', async (t) => {
 
 test('a folder that cannot be written to is refused', async (t) => {
   const settings = await storage(t)
-  const refused = prepareSink({ ...settings, path: '/dev/null/x' }, sinkContext(), signal)
+  const refused = prepareSink(
+    { ...settings, location: { kind: 'file' as const, path: '/dev/null/x' } },
+    sinkContext(),
+    signal,
+  )
   await assert.rejects(refused, { code: 'DFLOW:ErrFailToCreateExternalStorage' })
 })
 

@@ -3,12 +3,12 @@ import type { Fence } from '../../base/fence.ts'
 import type { StorageSettings } from '../../config/sink-settings.ts'
 import type { EncodedBatch } from '../../event/encoded.ts'
 import type { TableVersion } from '../../event/table-version.ts'
+import { type ObjectStorage, openStorage } from '../../storage/storage.ts'
 import { type SinkMetrics, sinkMetrics } from '../metrics.ts'
 import type { SinkContext } from '../sink-context.ts'
 import type { ControlSink, RowSink } from '../sink.ts'
 import { datePartOf, pathName } from './data-path.ts'
 import { columnDefinitions, type SchemaDefinition, schemaFilePath, schemaFileText } from './schema-file.ts'
-import { checkStorage, StorageFolder } from './storage-folder.ts'
 import { TableFolders } from './table-folders.ts'
 
 /** What waits to be written for one table version. */
@@ -22,19 +22,22 @@ interface OpenFile {
   writing: Promise<void>
 }
 
-/** Files of rows; a write resolves when its file and the index that names it are on disk. */
+/** Files of rows; a write resolves when its file and the index that names it are stored. */
 export async function openStorageRowSink(
   settings: StorageSettings,
   context: SinkContext,
   signal: AbortSignal,
 ): Promise<RowSink> {
   signal.throwIfAborted()
-  await checkStorage(settings)
-  return new StorageRowSink(settings, context)
+  const storage = await openStorage(settings.location)
+  await storage.check()
+  return new StorageRowSink(settings, context, storage)
 }
 
 class StorageRowSink implements RowSink {
   readonly #settings: StorageSettings
+  readonly #storage: ObjectStorage
+  readonly #headOf: (table: TableVersion) => Uint8Array | undefined
   readonly #fence: Fence
   readonly #clock: SinkContext['clock']
   readonly #metrics: SinkMetrics
@@ -46,12 +49,14 @@ class StorageRowSink implements RowSink {
   readonly #flushing: Promise<void>
   #failure: Error | undefined
 
-  constructor(settings: StorageSettings, context: SinkContext) {
+  constructor(settings: StorageSettings, context: SinkContext, storage: ObjectStorage) {
+    this.#storage = storage
+    this.#headOf = context.protocol?.fileHead ?? (() => undefined)
     this.#settings = settings
     this.#fence = context.fence
     this.#clock = context.clock
     this.#metrics = sinkMetrics(context.metrics, context.changefeed, 'storage')
-    this.#folders = new TableFolders(new StorageFolder(settings.path), settings)
+    this.#folders = new TableFolders(storage, settings)
     this.#dateOf = datePartOf(settings.dateSeparator, context.timeZone)
     this.#terminator = Buffer.from(settings.codec.terminator)
     this.#flushing = this.#flushEvery(settings.flushIntervalMs)
@@ -62,7 +67,10 @@ class StorageRowSink implements RowSink {
     if (signal.aborted) return Promise.reject(signal.reason)
     if (batch.messages.length === 0) return Promise.resolve()
     const file = this.#open.getOrInsertComputed(batch.table, newFile)
+    const head = file.chunks.length === 0 ? this.#headOf(batch.table) : undefined
+    if (head !== undefined) file.chunks.push(head)
     for (const message of batch.messages) {
+      if (message.value === null) throw new TypeError('a file takes no tombstones')
       file.chunks.push(message.value, this.#terminator)
       file.bytes += message.value.length + this.#terminator.length
       file.rows += message.rows
@@ -84,6 +92,7 @@ class StorageRowSink implements RowSink {
     this.#fail(new CdcError('CDC:ErrS3StorageAPI', 'the storage sink is closed'))
     this.#life.abort()
     await Promise.all([this.#flushing, ...files.map((file) => file.writing)])
+    this.#storage[Symbol.dispose]()
   }
 
   async #flushEvery(intervalMs: number): Promise<void> {
@@ -156,8 +165,8 @@ export async function openStorageControlSink(
   signal: AbortSignal,
 ): Promise<ControlSink> {
   signal.throwIfAborted()
-  await checkStorage(settings)
-  const storage = new StorageFolder(settings.path)
+  const storage = await openStorage(settings.location)
+  await storage.check()
   const metrics = sinkMetrics(context.metrics, context.changefeed, 'storage')
 
   async function put(path: string, text: string): Promise<void> {
@@ -185,6 +194,8 @@ export async function openStorageControlSink(
       abort.throwIfAborted()
       await put('metadata', `{"checkpoint-ts":${ts}}`)
     },
-    async [Symbol.asyncDispose]() {},
+    async [Symbol.asyncDispose]() {
+      storage[Symbol.dispose]()
+    },
   }
 }

@@ -1,6 +1,7 @@
 import type { StorageSettings } from '../../config/sink-settings.ts'
 import type { TableVersion } from '../../event/table-version.ts'
-import { dataFileName, dataFolder, INDEX_FILE, parseDataFileName, pathName } from './data-path.ts'
+import type { ObjectStorage } from '../../storage/storage.ts'
+import { dataExtension, dataFileName, dataFolder, INDEX_FILE, parseDataFileName, pathName } from './data-path.ts'
 import {
   columnDefinitions,
   metaFolder,
@@ -10,27 +11,28 @@ import {
   schemaFilePath,
   schemaFileText,
 } from './schema-file.ts'
-import type { StorageFolder } from './storage-folder.ts'
 
 /** Where the next data file of a table version goes. What it learns from the storage it keeps for its life. */
 export class TableFolders {
-  readonly #storage: StorageFolder
+  readonly #storage: ObjectStorage
   readonly #settings: StorageSettings
+  readonly #extension: string
   /** Table version → version in the path of its data. */
   readonly #versions = new WeakMap<TableVersion, bigint>()
   /** Data folder → index of the last file in it. */
   readonly #lastIndex = new Map<string, bigint>()
 
-  constructor(storage: StorageFolder, settings: StorageSettings) {
+  constructor(storage: ObjectStorage, settings: StorageSettings) {
     this.#storage = storage
     this.#settings = settings
+    this.#extension = dataExtension(settings.codec.protocol)
   }
 
   /** Writes one data file and then the index file that names it; both are on disk when it resolves. */
   async write(table: TableVersion, date: string, chunks: readonly Uint8Array[]): Promise<void> {
     const folder = dataFolder(table, await this.#directoryVersion(table), date, this.#settings)
     const index = (await this.#last(folder)) + 1n
-    const name = dataFileName(index, this.#settings.fileIndexDigits)
+    const name = dataFileName(index, this.#settings.fileIndexDigits, this.#extension)
     await this.#storage.write(`${folder}/${name}`, chunks)
     await this.#storage.write(`${folder}/${INDEX_FILE}`, [Buffer.from(`${name}\n`)])
     this.#lastIndex.set(folder, index)
@@ -72,8 +74,9 @@ export class TableFolders {
   async #last(folder: string): Promise<bigint> {
     const known = this.#lastIndex.get(folder)
     if (known !== undefined) return known
-    const text = await this.#storage.read(`${folder}/${INDEX_FILE}`)
-    const named = text === undefined ? 0n : parseDataFileName(text.trimEnd())
+    const file = await this.#storage.read(`${folder}/${INDEX_FILE}`)
+    const extension = this.#extension
+    const named = file === undefined ? 0n : parseDataFileName(Buffer.from(file).toString('utf8').trimEnd(), extension)
     // A crash may have left a data file that no index names yet, or an index that names a file that is missing.
     let last = named > 0n && !(await this.#holds(folder, named)) ? named - 1n : named
     while (await this.#holds(folder, last + 1n)) last++
@@ -81,6 +84,9 @@ export class TableFolders {
   }
 
   async #holds(folder: string, index: bigint): Promise<boolean> {
-    return (await this.#storage.size(`${folder}/${dataFileName(index, this.#settings.fileIndexDigits)}`)) > 0
+    return (
+      (await this.#storage.size(`${folder}/${dataFileName(index, this.#settings.fileIndexDigits, this.#extension)}`)) >
+      0
+    )
   }
 }

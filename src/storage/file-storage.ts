@@ -2,18 +2,18 @@ import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { access, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { CdcError } from '../../base/errors.ts'
-import type { StorageSettings } from '../../config/sink-settings.ts'
+import { CdcError } from '../base/errors.ts'
+import type { FileLocation } from '../config/storage-uri.ts'
+import type { ObjectStorage } from './storage.ts'
 
-/** Files below one root on the local file system. Errors: `CDC:ErrS3StorageAPI`, as for any storage. */
-export class StorageFolder {
+/** Files below one root on the local file system, or on one that is mounted there. */
+export class FileStorage implements ObjectStorage {
   readonly #root: string
 
-  constructor(root: string) {
-    this.#root = root
+  constructor(location: FileLocation) {
+    this.#root = location.path
   }
 
-  /** Resolves when the whole file is on disk under its name; a reader sees all of it or nothing. */
   async write(path: string, chunks: readonly Uint8Array[]): Promise<void> {
     const target = join(this.#root, path)
     const temporary = `${target}.tmp.${randomUUID()}`
@@ -32,32 +32,30 @@ export class StorageFolder {
     }
   }
 
-  /** Text of a file; undefined where it does not exist. */
-  async read(path: string): Promise<string | undefined> {
-    return orAbsent(`read ${path}`, readFile(join(this.#root, path), 'utf8'))
+  async read(path: string): Promise<Uint8Array | undefined> {
+    return orAbsent(`read ${path}`, readFile(join(this.#root, path)))
   }
 
-  /** Size of a file; 0 where it does not exist. */
   async size(path: string): Promise<number> {
     return (await orAbsent(`find ${path}`, stat(join(this.#root, path))))?.size ?? 0
   }
 
-  /** Names in a folder; none where it does not exist. */
   async list(path: string): Promise<readonly string[]> {
     return (await orAbsent(`list ${path}`, readdir(join(this.#root, path)))) ?? []
   }
-}
 
-/** Creates the root where it is missing; `DFLOW:ErrFailToCreateExternalStorage` where it cannot be written to. */
-export async function checkStorage(settings: StorageSettings): Promise<void> {
-  try {
-    await mkdir(settings.path, { recursive: true })
-    await access(settings.path, constants.R_OK | constants.W_OK)
-  } catch (cause) {
-    throw new CdcError('DFLOW:ErrFailToCreateExternalStorage', `creating ExternalStorage for ${settings.path}`, {
-      cause,
-    })
+  async check(): Promise<void> {
+    try {
+      await mkdir(this.#root, { recursive: true })
+      await access(this.#root, constants.R_OK | constants.W_OK)
+    } catch (cause) {
+      throw new CdcError('DFLOW:ErrFailToCreateExternalStorage', `creating ExternalStorage for ${this.#root}`, {
+        cause,
+      })
+    }
   }
+
+  [Symbol.dispose](): void {}
 }
 
 async function writeDurably(path: string, chunks: readonly Uint8Array[]): Promise<void> {
