@@ -30,6 +30,11 @@ export class AvroWriter {
     return message
   }
 
+  /** The message being built; valid until the next write. For a message that is copied, then discarded. */
+  peek(): Uint8Array {
+    return this.#slab.subarray(this.#start, this.#at)
+  }
+
   /** Forgets what was written since the last message. */
   discard(): void {
     this.#at = this.#start

@@ -52,12 +52,13 @@ const WIDTHS: ReadonlyMap<MysqlType, readonly [number, number]> = new Map([
 ])
 
 /** `int unsigned`: the type without parameters (reference: protocols-json, B.3). Error: `CDC:ErrEncodeFailed`. */
-export const mysqlTypeName = (type: FieldType): string => baseName(type) + attributes(type)
+export const mysqlTypeName = (type: FieldType): string => mysqlBaseName(type) + attributes(type)
 
 /** `int(11) unsigned`: with length, scale and elements, as TiDB describes the type in short (same section). */
-export const mysqlTypeText = (type: FieldType): string => baseName(type) + parameters(type) + attributes(type)
+export const mysqlTypeText = (type: FieldType): string => mysqlBaseName(type) + parameters(type) + attributes(type)
 
-function baseName(type: FieldType): string {
+/** `int`: the type as TiDB names it, with neither parameters nor attributes. Error: `CDC:ErrEncodeFailed`. */
+export function mysqlBaseName(type: FieldType): string {
   const strings = STRING_NAMES.get(type.tp)
   if (strings !== undefined) return strings[type.charset === 'binary' ? 1 : 0]
   const name = NAMES.get(type.tp)
