@@ -1,7 +1,7 @@
 import { createProtocol } from '../codec/protocols.ts'
 import type { ReplicaConfig } from '../config/replica-config.ts'
 import type { SinkSettings } from '../config/sink-settings.ts'
-import { createDispatcher, type Dispatcher } from '../dispatcher/dispatcher.ts'
+import { dispatcherOf } from '../dispatcher/dispatcher.ts'
 import { openControlSink, type PrepareContext } from '../sink/open-sink.ts'
 import type { ControlSink } from '../sink/sink.ts'
 
@@ -18,11 +18,3 @@ export function openChangefeedControlSink(
     codec === undefined ? undefined : createProtocol(codec, { timeZone, namespace: context.changefeed.namespace })
   return openControlSink(settings, { ...context, protocol, dispatcher: dispatcherOf(settings, config) }, signal)
 }
-
-/** Errors: those of {@link createDispatcher}, so that matchers and topic expressions are checked by this. */
-export const dispatcherOf = (settings: SinkSettings, config: ReplicaConfig): Dispatcher =>
-  createDispatcher(config.sink, {
-    defaultTopic: settings.scheme === 'kafka' ? settings.topic : '',
-    caseSensitive: config.caseSensitive,
-    protocol: settings.codec?.protocol ?? '',
-  })

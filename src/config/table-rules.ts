@@ -11,6 +11,8 @@ export interface TableRules {
 
 export interface RuleOptions {
   readonly caseSensitive: boolean
+  /** The key that holds the rules, for errors; for example `sink.dispatchers[0].matcher`. */
+  readonly place?: string
 }
 
 interface Pattern {
@@ -36,17 +38,7 @@ interface Place {
  * Errors: `CDC:ErrFilterRuleInvalid`, naming every faulty rule.
  */
 export function parseTableRules(lines: readonly string[], options: RuleOptions): TableRules {
-  const faults: string[] = []
-  const rules: Rule[] = []
-  for (const line of lines) {
-    try {
-      rules.unshift(...parseLine(line, { file: '<cmdline>', line: 1 }, options).toReversed())
-    } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error
-      faults.push(`${error.message} in ${JSON.stringify(line)}`)
-    }
-  }
-  if (faults.length > 0) throw new CdcError('CDC:ErrFilterRuleInvalid', `filter rule is invalid ${faults.join('; ')}`)
+  const rules = parseLines(lines, options, (line) => parseLine(line, { file: '<cmdline>', line: 1 }, options))
   const fold = options.caseSensitive ? (name: string): string => name : toLower
   return {
     matchesTable(schema, table) {
@@ -58,6 +50,44 @@ export function parseTableRules(lines: readonly string[], options: RuleOptions):
       return rules.find((rule) => rule.schema.test(s) && (rule.positive || rule.table.all))?.positive ?? false
     },
   }
+}
+
+/**
+ * Rules of `column-selectors.columns`: one pattern each, whatever the case; of several that match the last one wins, and a
+ * column that none matches is dropped. Errors as {@link parseTableRules}.
+ */
+export function parseColumnRules(lines: readonly string[], place?: string): (column: string) => boolean {
+  const options = { caseSensitive: false, ...(place === undefined ? {} : { place }) }
+  const rules = parseLines(lines, options, (text) => {
+    const line = text.replace(/^[ \t]+|[ \t]+$/g, '')
+    if (line === '' || line.startsWith('#')) return []
+    const positive = !line.startsWith('!')
+    const reader = new RuleReader(positive ? line : line.slice(1), { file: '<cmdline>', line: 1 }, options)
+    const column = reader.pattern()
+    reader.endOfColumn()
+    return [{ positive, column }]
+  })
+  return (name) => {
+    const column = toLower(name)
+    return rules.find((rule) => rule.column.test(column))?.positive ?? false
+  }
+}
+
+/** Rules of all lines, the last one first, since it wins. */
+function parseLines<T>(lines: readonly string[], { place }: RuleOptions, parse: (line: string) => T[]): readonly T[] {
+  const faults: string[] = []
+  const rules: T[] = []
+  for (const line of lines) {
+    try {
+      rules.unshift(...parse(line).toReversed())
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error
+      faults.push(`${error.message} in ${JSON.stringify(line)}`)
+    }
+  }
+  if (faults.length === 0) return rules
+  const where = place === undefined ? '' : ` (${place})`
+  throw new CdcError('CDC:ErrFilterRuleInvalid', `filter rule is invalid ${faults.join('; ')}${where}`)
 }
 
 /** Lower case as Go and TiDB have it: code point by code point. */
@@ -126,6 +156,11 @@ class RuleReader {
 
   end(): void {
     if (this.#rest !== '') throw this.#error('syntax error: stray characters after table pattern')
+  }
+
+  endOfColumn(): void {
+    if (this.#rest.startsWith('.')) throw this.#error("unexpected special character '.'")
+    if (this.#rest !== '') throw this.#error('syntax error: stray characters after column pattern')
   }
 
   #regex(): Pattern {

@@ -7,6 +7,7 @@ import fc from 'fast-check'
 import { testTable } from '../../test/support/table-version.ts'
 import { doubleText, floatText, plainDecimal } from '../base/float-text.ts'
 import type { DispatchRuleConfig, SinkConfig } from '../config/replica-config.ts'
+import { parseTableRules } from '../config/table-rules.ts'
 import type { RowChange, Value } from '../event/row-change.ts'
 import type { TableVersion } from '../event/table-version.ts'
 import { Ts } from '../tidb/ts.ts'
@@ -138,11 +139,11 @@ test('index-value follows the named index; index and columns are checked against
   const refused: readonly (readonly [Partial<DispatchRuleConfig>, RegExp])[] = [
     [
       { partition: 'index-value', index: 'none' },
-      /index not found when verify the table, table: test\.t, index: none$/,
+      /index not found when verify the table, table: test\.t, index: none \(sink\.dispatchers\[0\]\)$/,
     ],
     [{ partition: 'index-value', index: 'plain' }, /index is not unique when verify the table/],
     [{ partition: 'index-value', index: 'uv' }, /found virtual generated columns/],
-    [{ partition: 'columns', columns: ['A', 'x'] }, /columns not found .*columns: \[A, x\], column: x$/],
+    [{ partition: 'columns', columns: ['A', 'x'] }, /columns not found .*columns: \[A, x\], column: x \(sink/],
     [{ partition: 'columns', columns: ['v'] }, /found virtual generated columns/],
   ]
   for (const [one, message] of refused) {
@@ -205,10 +206,163 @@ test('an unknown partition rule is refused in a new changefeed, and is the table
 test('faults of the rules are named', () => {
   assert.throws(() => dispatcherOf([{ dispatcher: 'ts', partition: 'ts' }]), { code: 'CDC:ErrSinkInvalidConfig' })
   assert.throws(() => dispatcherOf([{ matcher: ['a'] }]), { code: 'CDC:ErrFilterRuleInvalid' })
-  const columnSelectors = [{ matcher: ['*.*'], columns: ['a'] }]
+})
+
+const selecting = (
+  columnSelectors: readonly { readonly matcher: readonly string[]; readonly columns: readonly string[] }[],
+  rules: readonly Partial<DispatchRuleConfig>[] = [],
+): Dispatcher => {
   const options = { defaultTopic: 't', caseSensitive: false, protocol: 'canal-json' }
-  assert.throws(() => createDispatcher({ dispatchers: [], columnSelectors }, options), {
+  return createDispatcher({ dispatchers: rules.map(rule), columnSelectors }, options)
+}
+
+const wide = testTable({
+  columns: { id: 'int primary key', Name: 'varchar(9)', age: 'int', email: 'varchar(9)', v: 'int virtual' },
+  indexes: [{ name: 'uk', unique: true, columns: ['email', 'age'] }],
+})
+
+test('the first selector that takes the table chooses columns, in any case; the last pattern that matches wins', () => {
+  const cases: readonly (readonly [columns: readonly string[], kept: readonly string[] | undefined])[] = [
+    [
+      ['id', 'NAME'],
+      ['id', 'Name'],
+    ],
+    [
+      ['*', '!age'],
+      ['id', 'Name', 'email'],
+    ],
+    [['*'], undefined],
+    [['/^(e|a)/'], ['age', 'email']],
+    [
+      ['!email', 'e*', '?d'],
+      ['id', 'email'],
+    ],
+    [
+      ['`id`', '[n]ame'],
+      ['id', 'Name'],
+    ],
+  ]
+  for (const [columns, kept] of cases) {
+    const selection = selecting([
+      { matcher: ['test.*'], columns },
+      { matcher: ['*.*'], columns: ['id'] },
+    ]).selectColumns(wide)
+    assert.deepEqual(
+      selection?.table.columns.map(({ name }) => name),
+      kept,
+      columns.join(),
+    )
+  }
+  assert.equal(selecting([{ matcher: ['other.*'], columns: ['id'] }]).selectColumns(wide), undefined)
+})
+
+test('keys of the table that the encoder sees are those that are left whole, at their new places', () => {
+  const selection = selecting([{ matcher: ['*.*'], columns: ['email', 'age', 'id'] }]).selectColumns(wide)
+  const { handleKey, keys } = selection?.table ?? wide
+  assert.deepEqual(handleKey, [0])
+  assert.deepEqual(
+    keys.map(({ name, columns }) => [name, columns]),
+    [
+      ['PRIMARY', [0]],
+      ['uk', [2, 1]],
+    ],
+  )
+  const change = { ...row([1, Buffer.from('n'), 30, Buffer.from('e')]), before: [2, null, 31, null] }
+  const sent = selection?.select(change)
+  assert.deepEqual(
+    [sent?.after, sent?.before, sent?.commitTs],
+    [[1, 30, Buffer.from('e')], [2, 31, null], change.commitTs],
+  )
+  const withoutHandle = selecting([{ matcher: ['*.*'], columns: ['age', 'email'] }]).selectColumns(wide)
+  assert.deepEqual([withoutHandle?.table.handleKey, withoutHandle?.table.keys.length], [[], 1])
+})
+
+test('a selector that leaves no key, or drops a column of the dispatcher, is refused with its place', () => {
+  const noKey = {
     code: 'CDC:ErrColumnSelectorFailed',
-    message: /not built yet/,
+    message: /no primary key columns .* test\.t \(sink\.column-selectors\[0\]\)/,
+  }
+  for (const columns of [['age'], ['name', 'email'], []]) {
+    const dispatcher = selecting([{ matcher: ['*.*'], columns }])
+    assert.throws(() => dispatcher.checkTable(wide), noKey)
+    assert.throws(() => dispatcher.selectColumns(wide), noKey)
+    assert.throws(() => dispatcher.compile(wide, 3), noKey)
+  }
+  const heap = testTable({ columns: { a: 'int', b: 'int' } })
+  selecting([{ matcher: ['*.*'], columns: ['a'] }]).checkTable(heap)
+  const byAge = [{ partition: 'columns', columns: ['age'] }]
+  const selectors = [
+    { matcher: ['*.*'], columns: ['id', 'age'] },
+    { matcher: ['test.*'], columns: ['id'] },
+  ]
+  assert.throws(() => selecting(selectors, byAge).checkTable(wide), {
+    code: 'CDC:ErrColumnSelectorFailed',
+    message:
+      /filtered out column is used in the column dispatcher, table: test\.t, column: age \(sink\.column-selectors\[1\]\)/,
+  })
+  selecting([{ matcher: ['*.*'], columns: ['id', 'age'] }], byAge).checkTable(wide)
+})
+
+test('columns that are not sent are not hashed', () => {
+  const rules = [{ partition: 'index-value', index: 'uk' }]
+  const change = row([1, null, 30, Buffer.from('e')])
+  const onlyAge = dispatcherOf([{ partition: 'columns', columns: ['age'] }]).compile(wide, 1e6)(change)
+  const without = selecting([{ matcher: ['*.*'], columns: ['id', 'age'] }], rules).compile(wide, 1e6)(change)
+  assert.equal(without, onlyAge)
+  assert.notEqual(dispatcherOf(rules).compile(wide, 1e6)(change), onlyAge)
+})
+
+test('faulty matchers and column rules are named with their place', () => {
+  for (const [one, message] of [
+    [{ matcher: ['a'], columns: ['*'] }, /wrong table pattern in "a" \(sink\.column-selectors\[1\]\.matcher\)/],
+    [
+      { matcher: ['*.*'], columns: ['a.b'] },
+      /unexpected special character '\.' .*\(sink\.column-selectors\[1\]\.columns\)/,
+    ],
+    [{ matcher: ['*.*'], columns: ['a b'] }, /unexpected special character ' '/],
+    [{ matcher: ['*.*'], columns: ['/(/'] }, /invalid pattern/],
+    [{ matcher: ['*.*'], columns: ['`a`b'] }, /stray characters/],
+  ] as const) {
+    const fine = { matcher: ['*.*'], columns: ['*'] }
+    assert.throws(() => selecting([fine, one]), { code: 'CDC:ErrFilterRuleInvalid', message })
+  }
+  assert.throws(() => dispatcherOf([{}, { matcher: ['a'] }]), { message: /\(sink\.dispatchers\[1\]\.matcher\)/ })
+  assert.throws(() => dispatcherOf([{ topic: '{x}' }]), {
+    message: /topic expression: \{x\}.*\(sink\.dispatchers\[0\]\)/,
   })
 })
+
+test('law: a rule set never sends a table two ways, and equal keys share a partition under index-value', () => {
+  const pattern = fc.constantFrom('*.*', 'a.*', '*.t1', 'b.t?', 'a.t[12]', '!a.t1', '/^b/.*')
+  const rules = fc.array(
+    fc.record({
+      matcher: fc.array(pattern, { minLength: 1, maxLength: 3 }),
+      partition: fc.constantFrom('', 'ts', 'table', 'index-value', 'columns'),
+      columns: fc.constant(['id']),
+      topic: fc.constantFrom('', 'fixed', '{schema}_{table}', 'x-{schema}'),
+    }),
+    { maxLength: 5 },
+  )
+  const place = fc.record({ schema: fc.constantFrom('a', 'b', 'c'), table: fc.constantFrom('t1', 't2', 't3') })
+  const int = fc.integer()
+  fc.assert(
+    fc.property(rules, place, int, int, int, (list, { schema, table }, id, before, after) => {
+      const [one, other] = [dispatcherOf(list), dispatcherOf(list)]
+      assert.equal(one.topicOf(schema, table), other.topicOf(schema, table))
+      assert.equal(one.topicOf(schema, table), one.topicOf(schema, table))
+      const version = testTable({ schema, table, columns: { id: 'int primary key', x: 'int' } })
+      const decision = one.explain(schema, table)
+      assert.equal(
+        decision.rule ?? -1,
+        list.findIndex((entry) => dispatcherTakes(entry.matcher, schema, table)),
+      )
+      const partitionOf = one.compile(version, 64)
+      const moved = { ...row([id, after]), before: [id, before] }
+      if (['index-value', 'columns'].includes(decision.config.partition))
+        assert.equal(partitionOf(moved), partitionOf({ ...row([]), before: [id, before], after: undefined }))
+    }),
+  )
+})
+
+const dispatcherTakes = (matcher: readonly string[], schema: string, table: string): boolean =>
+  parseTableRules(matcher, { caseSensitive: false }).matchesTable(schema, table)

@@ -19,11 +19,25 @@ interface HashColumn {
   readonly position: number
 }
 
+/** What a rule is applied to, beside a table. */
+export interface PartitionSetting {
+  readonly partitions: number
+  /** Of the rule in the configuration, for errors. */
+  readonly place: string
+  /** Positions of the columns that are sent, the only ones that are hashed; undefined = all. */
+  readonly sent: readonly number[] | undefined
+}
+
 /**
  * The partition of each row of one table version (reference: dispatch, section 3). An update goes where its new values
  * say. Errors: `CDC:ErrDispatcherFailed` where the rule names what the table does not have.
  */
-export function compilePartition(rule: DispatchRuleConfig, table: TableVersion, partitions: number): PartitionOf {
+export function compilePartition(
+  rule: DispatchRuleConfig,
+  table: TableVersion,
+  { partitions, place, sent }: PartitionSetting,
+): PartitionOf {
+  const isSent = ({ position }: HashColumn): boolean => sent?.includes(position) ?? true
   switch (partitionWord(rule)) {
     case 'ts': {
       const count = BigInt(partitions)
@@ -31,9 +45,9 @@ export function compilePartition(rule: DispatchRuleConfig, table: TableVersion, 
     }
     case 'index-value':
     case 'rowid':
-      return hashColumns(table, indexColumns(rule, table), partitions)
+      return hashColumns(table, indexColumns(rule, table, place).filter(isSent), partitions)
     case 'columns':
-      return hashColumns(table, listedColumns(rule, table), partitions)
+      return hashColumns(table, listedColumns(rule, table, place).filter(isSent), partitions)
     default: {
       const partition = crcEnd(nameCrc(table)) % partitions
       return () => partition
@@ -46,6 +60,17 @@ export const partitionWord = (rule: DispatchRuleConfig): string => (rule.partiti
 
 const nameCrc = (table: TableVersion): number =>
   crcBytes(crcBytes(CRC_START, Buffer.from(table.schema)), Buffer.from(table.table))
+
+/** Columns of the whole row that a rule hashes; for people who ask. Errors: as {@link compilePartition}. */
+export function hashedColumns(rule: DispatchRuleConfig, table: TableVersion, setting: PartitionSetting): string[] {
+  const columns =
+    partitionWord(rule) === 'columns'
+      ? listedColumns(rule, table, setting.place)
+      : /^(?:index-value|rowid)$/.test(partitionWord(rule))
+        ? indexColumns(rule, table, setting.place)
+        : []
+  return columns.filter(({ position }) => setting.sent?.includes(position) ?? true).map(({ name }) => name)
+}
 
 function hashColumns(table: TableVersion, columns: readonly HashColumn[], partitions: number): PartitionOf {
   const base = crcEnd(nameCrc(table))
@@ -80,11 +105,11 @@ function crcValue(state: number, value: Value, single: boolean): number {
 }
 
 /** Columns of the handle key, or of the unique index that the rule names. */
-function indexColumns(rule: DispatchRuleConfig, table: TableVersion): readonly HashColumn[] {
+function indexColumns(rule: DispatchRuleConfig, table: TableVersion, rulePlace: string): readonly HashColumn[] {
   if (rule.index === '') return table.handleKey.map((position) => columnAt(table, position))
   const wanted = rule.index.toLowerCase()
   const key = table.keys.find(({ name }) => name.toLowerCase() === wanted)
-  const place = `table: ${table.schema}.${table.table}, index: ${rule.index}`
+  const place = `table: ${table.schema}.${table.table}, index: ${rule.index} (${rulePlace})`
   if (key?.unique === true) return key.columns.map((position) => columnAt(table, position))
   const index = table.info.indexes.find(({ name }) => name.lower === wanted)
   if (index === undefined) throw failed(`index not found when verify the table, ${place}`)
@@ -92,17 +117,17 @@ function indexColumns(rule: DispatchRuleConfig, table: TableVersion): readonly H
   throw failed(`found virtual generated columns when dispatch event, ${place}`)
 }
 
-function listedColumns(rule: DispatchRuleConfig, table: TableVersion): readonly HashColumn[] {
+function listedColumns(rule: DispatchRuleConfig, table: TableVersion, rulePlace: string): readonly HashColumn[] {
   const place = `table: ${table.schema}.${table.table}`
   return rule.columns.map((name) => {
     const wanted = name.toLowerCase()
     const position = table.columns.findIndex((column) => column.info.name.lower === wanted)
     if (position >= 0) return columnAt(table, position)
     if (table.info.columns.some((column) => column.name.lower === wanted && !column.hidden)) {
-      throw failed(`found virtual generated columns when dispatch event, ${place}, column: ${name}`)
+      throw failed(`found virtual generated columns when dispatch event, ${place}, column: ${name} (${rulePlace})`)
     }
     const list = `columns: [${rule.columns.join(', ')}]`
-    throw failed(`columns not found when dispatch event, ${place}, ${list}, column: ${name}`)
+    throw failed(`columns not found when dispatch event, ${place}, ${list}, column: ${name} (${rulePlace})`)
   })
 }
 

@@ -11,7 +11,7 @@ const AVRO = /^[A-Za-z0-9._-]*\{schema\}[A-Za-z0-9._-]*\{table\}[A-Za-z0-9._-]*$
 export type TopicOf = (schema: string, table: string) => string
 
 /** Where a rule sends its tables (reference: dispatch, section 2). Errors: `CDC:ErrKafkaTopicExprInvalid`. */
-export function compileTopic(expression: string, defaultTopic: string, protocol: string): TopicOf {
+export function compileTopic(expression: string, defaultTopic: string, protocol: string, place = ''): TopicOf {
   if (expression === '') return () => defaultTopic
   if (LITERAL.test(expression)) return () => expression
   if (!(protocol === 'avro' ? AVRO : KAFKA).test(expression)) {
@@ -19,7 +19,7 @@ export function compileTopic(expression: string, defaultTopic: string, protocol:
       protocol === 'avro' ? 'avro needs {schema} and {table}, in this order' : 'use {schema} and {table}, in this order'
     throw new CdcError(
       'CDC:ErrKafkaTopicExprInvalid',
-      `invalid topic expression: ${expression}; ${need}, with letters, digits, '.', '_' and '-'`,
+      `invalid topic expression: ${expression}; ${need}, with letters, digits, '.', '_' and '-' (${place})`,
     )
   }
   return (schema, table) =>

@@ -2,7 +2,7 @@ import { AggregatorRegistry } from 'prom-client'
 import { BUILD_INFO } from '../base/build-info.ts'
 import { CdcError, describeError, errorCode } from '../base/errors.ts'
 import type { LogControl } from '../base/unified-log.ts'
-import { dispatcherOf } from '../changefeed/open-control-sink.ts'
+import { createTableCheck } from '../changefeed/table-check.ts'
 import { checkReplicaConfig } from '../config/check-replica-config.ts'
 import { changefeedKey, type ChangefeedState } from '../event/changefeed.ts'
 import { Ts } from '../tidb/ts.ts'
@@ -131,8 +131,7 @@ export function createServerHandle(parts: HandleParts): ServerHandle {
       const ts = startTs === 0n ? await environment.pd.tso(signal) : startTs
       if (sinkUri === '') return tablesAt(config, ts, environment, signal)
       const { config: checked, sink } = checkReplicaConfig(sinkUri, config)
-      const dispatcher = dispatcherOf(sink, checked)
-      return tablesAt(checked, ts, environment, signal, (table) => dispatcher.checkTable(table))
+      return tablesAt(checked, ts, environment, signal, createTableCheck(sink, checked))
     },
     async resignOwner() {
       await owner()

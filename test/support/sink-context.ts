@@ -20,6 +20,10 @@ export function sinkContext(changes: Partial<SinkContext> = {}): SinkContext {
       compile: () => () => 0,
       checkConfig() {},
       checkTable() {},
+      selectColumns: () => undefined,
+      explain: () => {
+        throw new TypeError('nobody asks')
+      },
     },
     protocol: undefined,
     ...changes,

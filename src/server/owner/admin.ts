@@ -1,5 +1,5 @@
 import { CdcError } from '../../base/errors.ts'
-import { dispatcherOf } from '../../changefeed/open-control-sink.ts'
+import { createTableCheck } from '../../changefeed/table-check.ts'
 import { checkReplicaConfig } from '../../config/check-replica-config.ts'
 import { isIdentifier } from '../../config/identifier.ts'
 import type { ReplicaConfig } from '../../config/replica-config.ts'
@@ -43,8 +43,7 @@ export async function createChangefeed(
   const { id } = request
   checkIds(id)
   const checked = checkReplicaConfig(request.sinkUri, request.config)
-  filterOf(checked.config)
-  const dispatcher = dispatcherOf(checked.sink, checked.config)
+  const checkTable = createTableCheck(checked.sink, checked.config)
   if (owner.has(id)) throw new CdcError('CDC:ErrChangeFeedAlreadyExists', `changefeed already exists, ${id.id}`)
   const { pd, clock } = environment
   const now = await pd.tso(signal)
@@ -62,9 +61,7 @@ export async function createChangefeed(
     )
   try {
     await owner.safePoint.hold('creating', id, startTs, signal)
-    const { ineligible } = await tablesAt(checked.config, startTs, environment, signal, (table) =>
-      dispatcher.checkTable(table),
-    )
+    const { ineligible } = await tablesAt(checked.config, startTs, environment, signal, checkTable)
     if (ineligible.length > 0 && !request.ignoreIneligibleTables && !checked.config.forceReplicate)
       throw new CdcError(
         'CDC:ErrTableIneligible',
@@ -110,11 +107,11 @@ export async function updateChangefeed(
   if (targetTs > 0n && targetTs <= startTs)
     throw refused(`can not update target-ts:${targetTs} less than start-ts:${startTs}`)
   const { config, sink } = checkReplicaConfig(sinkUri, change.config ?? feed.info.config)
-  filterOf(config)
-  dispatcherOf(sink, config)
+  const checkTable = createTableCheck(sink, config)
   const isSame = textOf(config) === textOf(feed.info.config)
   if (isSame && sinkUri === feed.info.sinkUri && targetTs === feed.info.targetTs)
     throw refused('changefeed config is the same with the old one, do nothing')
+  if (!isSame) await tablesAt(config, feed.status.checkpointTs, environment, signal, checkTable)
   await checkSink(sink, prepareContext(changefeed, environment), signal)
   await owner.update(feed, (): ChangefeedInfoChange => {
     if (!['stopped', 'failed'].includes(feed.state.state))
