@@ -11,6 +11,7 @@ export const compareTs = (a: Ts, b: Ts): -1 | 0 | 1 => (a < b ? -1 : a > b ? 1 :
 export const minTs = (a: Ts, b: Ts): Ts => (a < b ? a : b)
 export const laterTs = (a: Ts, b: Ts): Ts => (a > b ? a : b)
 export const previousTs = (ts: Ts): Ts => Ts(ts - 1n)
+export const nextTs = (ts: Ts): Ts => Ts(ts + 1n)
 
 /** The first timestamp of a millisecond since 1970. */
 export const tsOfMs = (ms: number, logical = 0): Ts => Ts((BigInt(Math.trunc(ms)) << 18n) | BigInt(logical))

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { codecSettings } from '../../test/support/codec-settings.ts'
 import { type Clock, systemClock } from '../base/clock.ts'
 import { CdcError } from '../base/errors.ts'
 import { silentLog } from '../base/log.ts'
 import type { FromWorker, OpenChangefeed, Progress } from '../changefeed/messages.ts'
 import type { ReplicaConfig } from '../config/replica-config.ts'
+import type { BootstrapSettings, SinkSettings } from '../config/sink-settings.ts'
 import type { EncodedBatch } from '../event/encoded.ts'
 import type { RawKv } from '../event/raw-kv.ts'
 import type { RowSink } from '../sink/sink.ts'
@@ -101,7 +103,12 @@ interface Harness extends AsyncDisposable {
   progress(): Progress | undefined
 }
 
-function start(quotaBytes = 1 << 28, failFirstOpen = 0): Harness {
+const blackhole = (bootstrap?: BootstrapSettings): SinkSettings => ({
+  scheme: 'blackhole',
+  codec: codecSettings({ simple: { encoding: 'json', bootstrap } }),
+})
+
+function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole()): Harness {
   const posted: FromWorker[] = []
   const sinks: FakeSink[] = []
   const feed = new FakeFeed()
@@ -120,6 +127,7 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0): Harness {
     config: { bdrMode: false, sink: { kafkaConfig: undefined } } as ReplicaConfig,
     timeZone: 'UTC',
     quota: shared,
+    sink,
   }
   const run = new ChangefeedRun({
     open: partial as OpenChangefeed,
@@ -139,9 +147,19 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0): Harness {
       }),
       ddl: () => undefined,
       watermark: () => undefined,
+      bootstrap: ({ physicalId }) => ({ key: null, value: Buffer.from(`table ${physicalId}`) }),
       ddlPartitions: 'all',
     },
-    dispatcher: { topicOf: () => 't', compile: () => () => 0, checkConfig() {}, checkTable() {} },
+    dispatcher: {
+      topicOf: () => 't',
+      compile: () => () => 0,
+      selectColumns: () => undefined,
+      explain() {
+        throw new TypeError('nobody asks')
+      },
+      checkConfig() {},
+      checkTable() {},
+    },
     filter: {
       matchesTable: () => true,
       matchesSchema: () => true,
@@ -346,4 +364,32 @@ test('whatever breaks in between: every row is delivered, per key in commit orde
     }),
     { numRuns: 60 },
   )
+})
+
+const BOOTSTRAP: BootstrapSettings = { intervalMs: 1e9, messages: 1e9, toAllPartitions: true, allAtStart: false }
+
+test('a table is announced before its first row, and again after the sink was lost', async () => {
+  await using harness = start(1 << 28, 0, blackhole(BOOTSTRAP))
+  harness.addTable(1, 100)
+  harness.feed.of(1).rows([row(1, 1, 110, 1), row(1, 2, 120, 2)])
+  harness.feed.of(1).resolved(ts(130))
+  harness.grant(110)
+  await until(() => harness.sinks.at(-1)?.open.length === 1, 'the first row')
+  await harness.acknowledge()
+  await until(() => harness.progress()?.checkpointTs === 110n, 'the first row as checkpoint')
+  harness.grant(130)
+  await until(() => harness.sinks.at(-1)?.open.length === 1, 'the second row')
+  harness.sinks.at(-1)?.open.shift()?.done.reject(new Error('lost'))
+  await until(() => harness.sinks.length === 2 && harness.sinks.at(-1)?.open.length === 1, 'the second row again')
+  await harness.acknowledge()
+  assert.deepEqual(harness.delivered, ['table 1', '110:1=1', 'table 1', '120:2=2'])
+})
+
+test('with send-all-bootstrap-at-start tables without rows are announced too', async () => {
+  await using harness = start(1 << 28, 0, blackhole({ ...BOOTSTRAP, allAtStart: true }))
+  harness.addTable(1, 100)
+  harness.addTable(2, 100)
+  await until(() => harness.sinks.at(-1)?.open.length === 2, 'both announcements')
+  await harness.acknowledge()
+  assert.deepEqual(harness.delivered, ['table 1', 'table 2'])
 })

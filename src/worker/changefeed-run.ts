@@ -16,7 +16,7 @@ import type {
 import type { Protocol } from '../codec/protocol.ts'
 import type { Dispatcher } from '../dispatcher/dispatcher.ts'
 import type { EncodedMessage } from '../event/encoded.ts'
-import type { RawBatch, RawKv } from '../event/raw-kv.ts'
+import type { Position, RawBatch, RawKv } from '../event/raw-kv.ts'
 import { wrapTable } from '../event/wrap-table.ts'
 import type { Filter } from '../filter/filter.ts'
 import { compileMounter } from '../mounter/mounter.ts'
@@ -25,8 +25,9 @@ import { createMemorySorter } from '../sorter/sorter.ts'
 import { openQuota, type Quota } from '../spill/quota.ts'
 import { SlabAllocator } from '../spill/slabs.ts'
 import { parseTableInfo } from '../tidb/table-info-json.ts'
-import { laterTs, maxTs, minTs, type Ts, zeroTs } from '../tidb/ts.ts'
+import { laterTs, maxTs, minTs, nextTs, type Ts, zeroTs } from '../tidb/ts.ts'
 import type { EventFeed } from '../upstream/tikv/feed.ts'
+import { Bootstraps } from './bootstraps.ts'
 import type { ChangefeedMetrics } from './metrics.ts'
 import { compileRowPlan, type Pass, type RowPlan } from './row-plan.ts'
 import { type InFlight, SpanRun } from './span-run.ts'
@@ -55,6 +56,8 @@ export interface ChangefeedRunParts {
   readonly clock: Clock
   readonly log: Log
   readonly post: (message: FromWorker) => void
+  /** What the protocol works with; ended with the run. */
+  readonly registry?: AsyncDisposable | undefined
 }
 
 /** Rows `from` up to `to` of a batch, all of one table version. */
@@ -73,6 +76,10 @@ export class ChangefeedRun implements AsyncDisposable {
   readonly #spans = new Map<number, SpanRun>()
   readonly #tables = new Map<bigint, TableHistory>()
   readonly #ready: SpanRun[] = []
+  /** undefined where the rows say everything themselves. */
+  readonly #bootstraps: Bootstraps | undefined
+  /** Spans whose tables are announced before anything else. */
+  readonly #unannounced: SpanRun[] = []
   readonly #wakeup = new Wakeup()
   readonly #finished: Promise<void>
   readonly #ticker: NodeJS.Timeout
@@ -92,6 +99,7 @@ export class ChangefeedRun implements AsyncDisposable {
     this.#parts = parts
     this.#quota = openQuota(parts.open.quota)
     this.#slabs = new SlabAllocator(this.#quota)
+    this.#bootstraps = openBootstraps(parts)
     this.#ticker = setInterval(() => this.#tick(), TICK_MS)
     this.#finished = this.#pump()
   }
@@ -111,6 +119,10 @@ export class ChangefeedRun implements AsyncDisposable {
     const sorter = createMemorySorter(this.#slabs, this.#quota)
     const span = new SpanRun(message.span, message.incarnation, message.checkpointTs, sorter)
     this.#spans.set(message.span.id, span)
+    if (this.#bootstraps?.allAtStart === true) {
+      this.#unannounced.push(span)
+      this.#wakeup.notify()
+    }
     span.subscription = this.#parts.feed.subscribe(
       message.span,
       message.checkpointTs,
@@ -151,6 +163,7 @@ export class ChangefeedRun implements AsyncDisposable {
     for (const span of this.#spans.values()) this.#discard(span)
     await this.#parts.feed[Symbol.asyncDispose]()
     await this.#sink?.[Symbol.asyncDispose]()
+    await this.#parts.registry?.[Symbol.asyncDispose]()
     this.#slabs[Symbol.dispose]()
   }
 
@@ -177,6 +190,7 @@ export class ChangefeedRun implements AsyncDisposable {
       let turnBegan = performance.now()
       while (!signal.aborted) {
         if (this.#sink === undefined || this.#sinkError !== undefined) await this.#reopenSink(signal)
+        if (this.#bootstraps !== undefined) await this.#announceNewTables(this.#bootstraps)
         const span = this.#ready.shift()
         if (span === undefined) {
           await this.#wakeup.wait(signal)
@@ -243,13 +257,39 @@ export class ChangefeedRun implements AsyncDisposable {
     for (const { plan, from, to } of pieces) {
       const messages: EncodedMessage[] = []
       plan.run(batch.rows, from, to, pass, messages)
-      if (messages.length === 0 || this.#sink === undefined) continue
-      let bytes = 0
-      for (const message of messages) bytes += message.value.length + (message.key?.length ?? 0)
-      const encoded = { table: plan.table, topic: plan.topic, messages, bytes, end: batch.end }
-      writes.push(this.#sink.write(encoded, this.#stop.signal))
+      if (messages.length === 0) continue
+      writes.push(this.#write(plan, this.#bootstraps?.before(plan, messages) ?? messages, batch.end))
     }
     return writes
+  }
+
+  #write({ table, topic }: RowPlan, messages: readonly EncodedMessage[], end: Position): Promise<void> {
+    let bytes = 0
+    for (const message of messages) bytes += (message.value?.length ?? 0) + (message.key?.length ?? 0)
+    const sink = this.#sink
+    return sink === undefined
+      ? Promise.resolve()
+      : sink.write({ table, topic, messages, bytes, end }, this.#stop.signal)
+  }
+
+  /** Announces the tables that joined; nothing of them has been sent yet. */
+  async #announceNewTables(bootstraps: Bootstraps): Promise<void> {
+    for (let span = this.#unannounced.shift(); span !== undefined; span = this.#unannounced.shift()) {
+      const table = this.#tables.get(span.span.tableId)
+      if (span.removing || table === undefined) continue
+      this.#announce(bootstraps, await table.planAt(nextTs(span.checkpointTs), (schema) => this.#compile(schema)))
+    }
+  }
+
+  #announceDueTables(): void {
+    if (this.#bootstraps === undefined || this.#sink === undefined || this.#sinkError !== undefined) return
+    for (const plan of this.#bootstraps.due()) this.#announce(this.#bootstraps, plan)
+  }
+
+  #announce(bootstraps: Bootstraps, plan: RowPlan): void {
+    const sinkNumber = this.#sinkNumber
+    const end = { commitTs: zeroTs, startTs: zeroTs, complete: false }
+    this.#write(plan, bootstraps.announce(plan), end).catch((error: unknown) => this.#sinkLost(sinkNumber, error))
   }
 
   #acknowledged(span: SpanRun, batch: RawBatch, inFlight: InFlight, rows: number): void {
@@ -291,6 +331,7 @@ export class ChangefeedRun implements AsyncDisposable {
         await this.#pauseForSink(signal)
       }
     }
+    this.#bootstraps?.forget()
     for (const table of this.#tables.values()) table.forgetPlans()
     for (const span of this.#spans.values()) {
       span.rewind()
@@ -309,20 +350,26 @@ export class ChangefeedRun implements AsyncDisposable {
     if (message.info === undefined) throw new RangeError(`table ${message.physicalId} is gone`)
     const table = wrapTable(parseTableInfo(message.info), message.schema, message.version, message.physicalId)
     const topic = dispatcher.topicOf(table.schema, table.table)
+    const selection = dispatcher.selectColumns(table)
     const partitions = (await this.#sink?.partitions(topic, this.#stop.signal)) ?? 1
+    const shown = selection?.table ?? table
+    await protocol?.prepare?.(shown, topic, this.#stop.signal)
     return compileRowPlan({
       table,
       topic,
+      partitions,
       mount: compileMounter(table, { timeZone: open.timeZone }),
       ignores: filter.compileRowFilter(table),
       partitionOf: dispatcher.compile(table, partitions),
-      encoder: protocol?.compile(table),
+      encoder: protocol?.compile(shown),
+      select: selection?.select,
       splitUpdates: open.config.sink.kafkaConfig?.['outputRawChangeEvent'] !== true,
     })
   }
 
   #tick(): void {
     if (this.#failed) return
+    this.#guard(() => this.#announceDueTables())
     let checkpointTs: Ts = maxTs
     let resolvedTs: Ts = maxTs
     for (const span of this.#spans.values()) {
@@ -370,6 +417,7 @@ export class ChangefeedRun implements AsyncDisposable {
     const { span: removed, incarnation, checkpointTs } = span
     this.#discard(span)
     this.#tables.delete(removed.tableId)
+    this.#bootstraps?.drop(removed.tableId)
     const { epoch } = this.#parts.open
     this.#parts.post({ type: 'span-removed', epoch, spanId: removed.id, incarnation, checkpointTs })
   }
@@ -420,6 +468,13 @@ export const troubleOf = (epoch: bigint, level: 'warning' | 'error', error: unkn
   message: describeError(error),
   retryable: !(error instanceof CdcError) || error.retryable,
 })
+
+function openBootstraps({ open, protocol, clock }: ChangefeedRunParts): Bootstraps | undefined {
+  const settings = open.sink.codec?.simple.bootstrap
+  if (settings === undefined || protocol?.bootstrap === undefined) return undefined
+  const { bootstrap } = protocol
+  return new Bootstraps(settings, ({ table }) => bootstrap(table), clock)
+}
 
 /** Index of the first row from `from` on with commitTs above `ts`. */
 function firstAbove(rows: readonly RawKv[], from: number, ts: Ts): number {

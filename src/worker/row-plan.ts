@@ -11,6 +11,8 @@ export type Pass = 'all' | 'deletes' | 'rest'
 export interface RowPlan {
   readonly table: TableVersion
   readonly topic: string
+  /** Of the topic. */
+  readonly partitions: number
   /** True where updates of unique columns are split, so that the order inside a transaction matters. */
   readonly splits: boolean
   run(rows: readonly RawKv[], from: number, to: number, pass: Pass, out: EncodedMessage[]): void
@@ -19,6 +21,7 @@ export interface RowPlan {
 export interface RowPlanParts {
   readonly table: TableVersion
   readonly topic: string
+  readonly partitions: number
   readonly mount: (raw: RawKv) => RowChange
   /** True = the row is dropped. */
   readonly ignores: ((row: RowChange) => boolean) | undefined
@@ -26,16 +29,19 @@ export interface RowPlanParts {
   /** undefined = rows are decoded and dropped (a blackhole without protocol). */
   readonly encoder: RowEncoder | undefined
   readonly splitUpdates: boolean
+  /** The part of a row that the encoder gets; undefined = all of it. */
+  readonly select: ((row: RowChange) => RowChange) | undefined
 }
 
 export function compileRowPlan(parts: RowPlanParts): RowPlan {
-  const { table, topic, mount, ignores, partitionOf, encoder } = parts
+  const { table, topic, partitions, mount, ignores, partitionOf, encoder, select } = parts
   const keyed = table.columns.flatMap(({ flags }, at) =>
     (flags & (ColumnFlag.UniqueKey | ColumnFlag.HandleKey)) === 0 ? [] : [at],
   )
   const splits = parts.splitUpdates && keyed.length > 0
 
-  const send = (row: RowChange, out: EncodedMessage[]): void => encoder?.encode(row, partitionOf(row), out)
+  const send = (row: RowChange, out: EncodedMessage[]): void =>
+    encoder?.encode(select === undefined ? row : select(row), partitionOf(row), out)
 
   const changesKey = (before: Values, after: Values): boolean =>
     keyed.some((at) => !sameValue(before[at] ?? null, after[at] ?? null))
@@ -70,6 +76,7 @@ export function compileRowPlan(parts: RowPlanParts): RowPlan {
   return {
     table,
     topic,
+    partitions,
     splits,
     run(rows, from, to, pass, out) {
       let last: RawKv | undefined

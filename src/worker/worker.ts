@@ -5,7 +5,7 @@ import { createFailPoints } from '../base/fail-point.ts'
 import { openFence } from '../base/fence.ts'
 import type { FromWorker, OpenChangefeed, ToWorker, WorkerStart } from '../changefeed/messages.ts'
 import { createProtocol } from '../codec/protocols.ts'
-import { createDispatcher } from '../dispatcher/dispatcher.ts'
+import { dispatcherOf } from '../dispatcher/dispatcher.ts'
 import { changefeedKey } from '../event/changefeed.ts'
 import { createFilter } from '../filter/filter.ts'
 import { openSchemaRegistry } from '../registry/open-registry.ts'
@@ -54,11 +54,7 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
     const { namespace } = changefeed
     const protocol =
       codec === undefined ? undefined : createProtocol(codec, { timeZone, namespace, registry: schemaRegistry })
-    const dispatcher = createDispatcher(config.sink, {
-      defaultTopic: sink.scheme === 'kafka' ? sink.topic : '',
-      caseSensitive: config.caseSensitive,
-      protocol: codec?.protocol ?? '',
-    })
+    const dispatcher = dispatcherOf(sink, config)
     const context = {
       changefeed,
       captureAddress: start.captureAddress,
