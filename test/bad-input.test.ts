@@ -101,7 +101,6 @@ const CONFIGS: readonly (readonly [toml: string, code: string, what: RegExp])[] 
   ['[integrity]\nintegrity-check-level = "correctness"', 'ErrInvalidReplicaConfig', unbuilt],
   ['[integrity]\ncorruption-handle-level = "panic"', 'ErrInvalidReplicaConfig', /corruption-handle-level 'panic'/],
   ['[sink]\nencoder-concurrency = -1', 'ErrSinkInvalidConfig', /encoder-concurrency should greater than 0, but got -1/],
-  ['[sink]\ncolumn-selectors = [{matcher = ["a.*"], columns = ["a"]}]', 'ErrInvalidReplicaConfig', unbuilt],
   [
     '[sink]\ndispatchers = [{matcher = ["a.*"], partition = "rnd"}]',
     'ErrSinkInvalidConfig',

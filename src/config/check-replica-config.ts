@@ -95,6 +95,8 @@ function checkDispatchers(config: ReplicaConfig, mq: boolean, faults: SinkFaults
     if (stored === true) faults.warn(`${problem}; default is used`)
     else faults.add('CDC:ErrSinkInvalidConfig', problem)
   }
+  if (!mq && config.sink.columnSelectors.length > 0)
+    faults.warn('sink.column-selectors is ignored: only message queues have it')
   if (config.sink.encoderConcurrency < 0)
     faults.add(
       'CDC:ErrSinkInvalidConfig',
@@ -150,17 +152,13 @@ function checkIntegrity({ integrity, sink }: ReplicaConfig, faults: SinkFaults):
 function checkUnbuilt(config: ReplicaConfig, faults: SinkFaults): void {
   if (config.consistent.level === 'eventual')
     faults.unbuilt('CDC:ErrInvalidReplicaConfig', 'invalid replica config, consistent.level = eventual (redo log)')
-  if (config.sink.columnSelectors.length > 0)
-    faults.unbuilt('CDC:ErrInvalidReplicaConfig', 'invalid replica config, sink.column-selectors')
   for (const table of [config.sink.kafkaConfig, config.sink.cloudStorageConfig])
     if (table?.['outputRawChangeEvent'] === true)
       faults.unbuilt('CDC:ErrInvalidReplicaConfig', 'invalid replica config, output-raw-change-event = true')
   const { enableSyncPoint: _syncPoint, bdrMode: _bdrMode, ...others } = config // refused above, by their sink
-  walkUnbuilt(REPLICA_CONFIG.fields, { ...others }, [], (path) => {
-    const code =
-      path.at(-1)?.endsWith('-expr') === true ? 'CDC:ErrInvalidFilterExpression' : 'CDC:ErrInvalidReplicaConfig'
-    faults.unbuilt(code, `${path.join('.')}`)
-  })
+  walkUnbuilt(REPLICA_CONFIG.fields, { ...others }, [], (path) =>
+    faults.unbuilt('CDC:ErrInvalidReplicaConfig', `${path.join('.')}`),
+  )
 }
 
 function walkUnbuilt(
