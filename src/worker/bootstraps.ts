@@ -23,13 +23,13 @@ interface Announced {
  */
 export class Bootstraps {
   readonly #settings: BootstrapSettings
-  readonly #compose: (plan: RowPlan) => ControlMessage
+  readonly #compose: (plan: RowPlan) => ControlMessage | undefined
   readonly #clock: Clock
   /** By physical table id. */
   readonly #tables = new Map<bigint, Announced>()
   #lookedAt: number
 
-  constructor(settings: BootstrapSettings, compose: (plan: RowPlan) => ControlMessage, clock: Clock) {
+  constructor(settings: BootstrapSettings, compose: (plan: RowPlan) => ControlMessage | undefined, clock: Clock) {
     this.#settings = settings
     this.#compose = compose
     this.#clock = clock
@@ -57,9 +57,10 @@ export class Bootstraps {
     const now = this.#clock.monotonic()
     const lastRowAt = this.#tables.get(plan.table.physicalId)?.lastRowAt ?? now
     this.#tables.set(plan.table.physicalId, { plan, sentAt: now, rowsSince: 0, lastRowAt })
-    const { key, value } = this.#compose(plan)
+    const message = this.#compose(plan)
+    if (message === undefined) return []
     const partitions = this.#settings.toAllPartitions ? plan.partitions : 1
-    return Array.from({ length: partitions }, (_, partition) => ({ partition, key, value, rows: 0 }))
+    return Array.from({ length: partitions }, (_, partition) => ({ ...message, partition, rows: 0 }))
   }
 
   /** Plans of the tables whose time has come again; forgets those that are idle. */

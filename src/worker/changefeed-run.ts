@@ -471,9 +471,8 @@ export const troubleOf = (epoch: bigint, level: 'warning' | 'error', error: unkn
 
 function openBootstraps({ open, protocol, clock }: ChangefeedRunParts): Bootstraps | undefined {
   const settings = open.sink.codec?.simple.bootstrap
-  if (settings === undefined || protocol?.bootstrap === undefined) return undefined
-  const { bootstrap } = protocol
-  return new Bootstraps(settings, ({ table }) => bootstrap(table), clock)
+  if (settings === undefined || protocol === undefined) return undefined
+  return new Bootstraps(settings, ({ table }) => protocol.bootstrap?.(table), clock)
 }
 
 /** Index of the first row from `from` on with commitTs above `ts`. */
