@@ -35,7 +35,8 @@ import type { SavedState } from './saved-state.ts'
 import { openState } from './saved-state.ts'
 import { createCluster } from './tikv/cluster.ts'
 import type { StoreInfo } from './tikv/cluster.ts'
-import { RegionSet } from './tikv/regions.ts'
+import type { Region } from './tikv/regions.ts'
+import { RegionSet, savedRegion } from './tikv/regions.ts'
 import type { Replay } from './tikv/feed-service.ts'
 import { SERVER_OPTIONS, StoreNode } from './tikv/store-node.ts'
 
@@ -105,7 +106,14 @@ export async function startPlayground(options: PlaygroundOptions, signal: AbortS
     infos.map(({ id }) => id),
     saved.regions,
   )
-  stack.use(regions.listen(() => saved.append({ kind: 'regions', state: regions.state() })))
+  saveRegions(regions.all, [], regions, saved)
+  stack.use(
+    regions.listen((change) => {
+      if (change.kind === 'split') saveRegions(change.into, [], regions, saved)
+      else if (change.kind === 'merge') saveRegions([change.into], [change.source], regions, saved)
+      else saveRegions([change.region], [], regions, saved)
+    }),
+  )
   stack.use(saved.mvcc.listen((mutations) => saved.append({ kind: 'apply', mutations })))
   const cluster = createCluster({
     id: clusterId,
@@ -167,6 +175,10 @@ export async function startPlayground(options: PlaygroundOptions, signal: AbortS
     stores: infos.map(({ address }) => address),
     [Symbol.asyncDispose]: () => life[Symbol.asyncDispose](),
   }
+}
+
+function saveRegions(changed: readonly Region[], gone: readonly bigint[], all: RegionSet, saved: SavedState): void {
+  saved.append({ kind: 'regions', state: { nextId: all.idBound, regions: changed.map(savedRegion) }, gone })
 }
 
 interface Etcd {

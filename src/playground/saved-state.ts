@@ -4,13 +4,13 @@ import type { EtcdSaved } from './pd/etcd-store.ts'
 import type { GcStateSaved } from './pd/gc.ts'
 import type { Mutation } from './tikv/mvcc.ts'
 import { MvccStore } from './tikv/mvcc.ts'
-import type { RegionState } from './tikv/regions.ts'
+import type { RegionState, SavedRegion } from './tikv/regions.ts'
 
 /** One change of what is kept in the data folder. */
 export type SavedRecord =
   | { readonly kind: 'cluster'; readonly id: bigint; readonly stores: number }
   | { readonly kind: 'apply'; readonly mutations: readonly Mutation[] }
-  | { readonly kind: 'regions'; readonly state: RegionState }
+  | { readonly kind: 'regions'; readonly state: RegionState; readonly gone: readonly bigint[] }
   | { readonly kind: 'tso'; readonly physicalMs: bigint }
   | { readonly kind: 'gc'; readonly state: GcStateSaved }
   | {
@@ -59,18 +59,19 @@ class Restored {
   private readonly kvs = new Map<string, KeyValue>()
   private readonly leases = new Map<bigint, bigint>()
   private cluster: { readonly id: bigint; readonly stores: number } | undefined
-  private regions: RegionState | undefined
+  private readonly regions = new Map<bigint, SavedRegion>()
+  private nextId = 0n
   private gc: GcStateSaved | undefined
   private tsoMs = 0n
   private revision = 0n
 
   get state(): Omit<SavedState, 'append' | typeof Symbol.dispose> {
-    const { mvcc, regions, gc, tsoMs } = this
+    const { mvcc, gc, tsoMs } = this
     return {
       clusterId: this.cluster?.id,
       stores: this.cluster?.stores,
       mvcc,
-      regions,
+      regions: this.regionState(),
       gc,
       tsoMs,
       etcd:
@@ -89,7 +90,9 @@ class Restored {
         this.mvcc.apply(record.mutations)
         break
       case 'regions':
-        this.regions = record.state
+        this.nextId = record.state.nextId
+        for (const saved of record.state.regions) this.regions.set(saved.region.id, saved)
+        for (const id of record.gone) this.regions.delete(id)
         break
       case 'tso':
         this.tsoMs = record.physicalMs
@@ -112,7 +115,8 @@ class Restored {
   *dump(): Iterable<SavedRecord> {
     if (this.cluster !== undefined) yield { kind: 'cluster', id: this.cluster.id, stores: this.cluster.stores }
     yield { kind: 'tso', physicalMs: this.tsoMs }
-    if (this.regions !== undefined) yield { kind: 'regions', state: this.regions }
+    const regions = this.regionState()
+    if (regions !== undefined) yield { kind: 'regions', state: regions, gone: [] }
     if (this.gc !== undefined) yield { kind: 'gc', state: this.gc }
     for (const { id, seconds } of this.leaseList()) yield { kind: 'lease', id, seconds }
     if (this.revision > 0n) yield { kind: 'etcd', revision: this.revision, puts: [...this.kvs.values()], deletes: [] }
@@ -124,6 +128,10 @@ class Restored {
       batch = []
     }
     if (batch.length > 0) yield { kind: 'apply', mutations: batch }
+  }
+
+  private regionState(): RegionState | undefined {
+    return this.regions.size === 0 ? undefined : { nextId: this.nextId, regions: [...this.regions.values()] }
   }
 
   private leaseList(): { readonly id: bigint; readonly seconds: bigint }[] {

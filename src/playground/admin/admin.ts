@@ -6,7 +6,7 @@ import type { GcState } from '../pd/gc.ts'
 import type { RegionFault } from '../faults.ts'
 import { REGION_FAULTS } from '../faults.ts'
 import { readJson, writeJson } from '../json-http.ts'
-import { compareBytes, noBytes } from '../tikv/bytes.ts'
+import { noBytes } from '../tikv/bytes.ts'
 import type { Cluster } from '../tikv/cluster.ts'
 import { splitAndSpread } from '../tikv/cluster.ts'
 import type { Lock } from '../tikv/mvcc.ts'
@@ -16,6 +16,7 @@ import type { StoreNode } from '../tikv/store-node.ts'
 import { findTable } from './table-names.ts'
 
 const ELECTION_MS = 500
+const MAX_SPLITS = 200_000
 const LATEST = 0xffff_ffff_ffff_ffffn
 
 export interface AdminContext {
@@ -155,7 +156,7 @@ const tableOfRecord = (key: Buffer): bigint | undefined =>
 
 function split(body: Body, { cluster }: AdminContext): object {
   const range = rawRange(tableOf(body, cluster))
-  const count = wholeNumber(body, 'count', 1, 10_000)
+  const count = wholeNumber(body, 'count', 1, MAX_SPLITS)
   const keys = [...cluster.mvcc.range(range.rawStart, range.rawEnd)].map(({ key }) => key)
   // Between rows as far as there are any, then at made-up handles above them.
   const step = Math.max(1, Math.floor(keys.length / (count + 1)))
@@ -170,7 +171,7 @@ function split(body: Body, { cluster }: AdminContext): object {
     const key = Buffer.concat([range.rawStart, tail])
     points.set(key.toString('hex'), key)
   }
-  for (const key of points.values()) splitAndSpread(cluster, cluster.regions.byRawKey(key).id, [key])
+  splitAndSpread(cluster, [...points.values()])
   return { regions: regionsIn(cluster, range).map(regionJson) }
 }
 
@@ -302,12 +303,7 @@ function rawRange(tableId: bigint): RawRange {
   return { rawStart: Buffer.from(start), rawEnd: Buffer.from(end) }
 }
 
-const regionsIn = (cluster: Cluster, { rawStart, rawEnd }: RawRange): readonly Region[] =>
-  cluster.regions.all.filter(
-    (region) =>
-      compareBytes(region.rawStart, rawEnd) < 0 &&
-      (region.rawEnd.length === 0 || compareBytes(region.rawEnd, rawStart) > 0),
-  )
+const regionsIn = (cluster: Cluster, range: RawRange): readonly Region[] => cluster.regions.within(range)
 
 function tableOf(body: Body, cluster: Cluster): bigint {
   const { tableId, table } = body

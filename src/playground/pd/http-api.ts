@@ -110,7 +110,7 @@ function storeJson(pd: PlacementDriver, id: bigint): object {
 }
 
 const storeStatus = (pd: PlacementDriver, id: bigint): object => ({
-  leader_count: pd.cluster.regions.all.filter((region) => region.leader?.storeId === id).length,
+  leader_count: pd.cluster.regions.leaderCount(id),
   region_count: pd.cluster.regions.all.length,
 })
 

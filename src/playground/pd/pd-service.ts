@@ -358,11 +358,10 @@ function gcStateOf(gc: GcState, scope: KeyspaceScope | undefined, withoutBarrier
 
 /** Splits at encoded keys; returns the regions that begin there. */
 function splitAt(cluster: Cluster, encodedKeys: readonly Buffer[]): bigint[] {
-  return encodedKeys.flatMap((encoded) => {
-    const raw = decodeKey(encoded)
-    if (raw === undefined) return []
-    splitAndSpread(cluster, cluster.regions.byRawKey(raw).id, [raw])
-    const region = cluster.regions.byRawKey(raw)
-    return compareBytes(region.rawStart, raw) === 0 ? [region.id] : []
+  const keys = encodedKeys.flatMap((encoded) => decodeKey(encoded) ?? [])
+  splitAndSpread(cluster, keys)
+  return keys.flatMap((key) => {
+    const region = cluster.regions.byRawKey(key)
+    return compareBytes(region.rawStart, key) === 0 ? [region.id] : []
   })
 }

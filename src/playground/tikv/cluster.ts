@@ -1,4 +1,5 @@
 import type { Faults } from '../faults.ts'
+import { compareBytes } from './bytes.ts'
 import { Finishes } from './finish.ts'
 import { MaxTs } from './max-ts.ts'
 import type { MvccStore } from './mvcc.ts'
@@ -54,10 +55,14 @@ export function createCluster(parts: {
   }
 }
 
-/** Splits a region and gives the new parts to the stores that lead the fewest. */
-export function splitAndSpread(cluster: Cluster, id: bigint, rawKeys: readonly Buffer[]): void {
-  const alive = cluster.stores.filter((store) => store.alive).map((store) => store.id)
-  for (const part of cluster.regions.split(id, rawKeys)) {
-    if (part.id !== id) cluster.regions.moveLeader(part.id, cluster.regions.leastLoaded(alive))
+/** What TiKV splits at once when it is told to split a region often. */
+const SPLIT_KEYS = 1000
+
+/** Splits at raw keys, whatever regions they are in, and gives the new parts to the stores that lead the fewest. */
+export function splitAndSpread({ regions, stores }: Cluster, rawKeys: readonly Buffer[]): void {
+  const alive = stores.filter((store) => store.alive).map((store) => store.id)
+  for (const [id, keys] of Map.groupBy(rawKeys, (key) => regions.byRawKey(key).id)) {
+    const sorted = keys.toSorted(compareBytes)
+    for (let at = 0; at < sorted.length; at += SPLIT_KEYS) regions.split(id, sorted.slice(at, at + SPLIT_KEYS), alive)
   }
 }

@@ -17,7 +17,8 @@ import { groupResolved } from './resolved-groups.ts'
 const SCAN_EVENT_BYTES = 32 << 10
 const SCAN_AHEAD_BYTES = 4 << 20
 const SCANS_AT_ONCE = 6
-const MAX_WAITING_SCANS = 10_000
+/** Scans that wait or run on one store; a registration beyond is refused. */
+const PENDING_SCANS = 10_000
 const FEATURES: readonly string[] = ['stream-multiplexing']
 
 /** Answers registrations in the store's place, with frames made beforehand. */
@@ -28,8 +29,9 @@ export interface Replay {
 
 export interface FeedOptions {
   readonly resolvedTsIntervalMs: number
-  /** What may wait to be sent on one store; a live change beyond it ends its subscription with `congested`. */
+  /** What may wait to be sent on one store; a change or a part of a scan beyond it ends its subscription with `congested`. */
   readonly quotaBytes: number
+  readonly pendingScans?: number
   readonly replay?: Replay | undefined
 }
 
@@ -53,7 +55,7 @@ export class FeedService implements Disposable {
   private readonly cluster: Cluster
   private readonly storeId: bigint
   private readonly options: FeedOptions
-  private readonly connections = new Set<FeedConnection>()
+  private readonly connections = new Map<FeedConnection, Set<Subscription>>()
   private readonly byRegion = new Map<bigint, Set<Subscription>>()
   private readonly waiting: Subscription[] = []
   private readonly stack = new DisposableStack()
@@ -93,7 +95,7 @@ export class FeedService implements Disposable {
 
   /** Ends all streams as a broken store would. */
   cutStreams(): void {
-    for (const connection of [...this.connections]) {
+    for (const connection of [...this.connections.keys()]) {
       this.drop(connection)
       connection.close({ code: status.UNAVAILABLE, details: 'connection reset' })
     }
@@ -101,14 +103,18 @@ export class FeedService implements Disposable {
 
   /** Ends up to `count` subscriptions with an error; returns how many. */
   breakRegions(kind: RegionFault, count: number): number {
-    const chosen = [...this.byRegion.values()].flatMap((all) => [...all]).slice(0, count)
+    const chosen = this.byRegion
+      .values()
+      .flatMap((all) => all)
+      .take(count)
+      .toArray()
     for (const subscription of chosen) this.fail(subscription, injected(kind, subscription.regionId, this.cluster))
     return chosen.length
   }
 
   private serve(call: FeedCall, multiplexing: boolean): void {
     const connection = new FeedConnection(call, multiplexing, () => this.cluster.faults.stallMs(this.storeId))
-    this.connections.add(connection)
+    this.connections.set(connection, new Set())
     call.on('data', (request: ChangeDataRequest) => this.receive(connection, request))
     call.on('end', () => {
       this.drop(connection)
@@ -147,7 +153,7 @@ export class FeedService implements Disposable {
     if (atLeast(connection.version, 5, 3, 0) && asked !== this.cluster.id)
       return refuse(FeedErrors.create({ clusterIdMismatch: { current: this.cluster.id, request: asked } }))
     if (request.kvApi !== KvApi.TiDB) return refuse(FeedErrors.create({ compatibility: { requiredVersion: '6.2.0' } }))
-    if (this.waiting.length >= MAX_WAITING_SCANS)
+    if (this.waiting.length + this.scans >= (this.options.pendingScans ?? PENDING_SCANS))
       return refuse(FeedErrors.create({ serverIsBusy: { reason: 'too many pending incremental scans' } }))
     const region = this.cluster.regions.byId(regionId)
     if (region?.peers.some((peer) => peer.storeId === this.storeId) !== true)
@@ -173,6 +179,7 @@ export class FeedService implements Disposable {
     }
     const others = this.byRegion.get(regionId) ?? new Set()
     this.byRegion.set(regionId, others.add(subscription))
+    this.connections.get(connection)?.add(subscription)
     this.waiting.push(subscription)
     this.startScans()
   }
@@ -213,8 +220,7 @@ export class FeedService implements Disposable {
         const size = rowBytes(row)
         if (rows.length > 0 && bytes + size > SCAN_EVENT_BYTES) {
           await subscription.connection.room(SCAN_AHEAD_BYTES)
-          if (!isLive(subscription)) return
-          this.sendRows(subscription, rows, bytes)
+          if (!isLive(subscription) || !this.sendScanned(subscription, rows, bytes)) return
           rows = []
           bytes = 0
         }
@@ -224,8 +230,15 @@ export class FeedService implements Disposable {
     }
     if (!isLive(subscription)) return
     rows.push(initializedRow())
-    this.sendRows(subscription, rows, bytes + 64)
-    subscription.state = 'normal'
+    if (this.sendScanned(subscription, rows, bytes + 64)) subscription.state = 'normal'
+  }
+
+  /** False where there is no memory for the rows: that ends the subscription. */
+  private sendScanned(subscription: Subscription, rows: Event_Row[], bytes: number): boolean {
+    const fits = this.pendingBytes() + bytes <= this.options.quotaBytes
+    if (fits) this.sendRows(subscription, rows, bytes)
+    else this.fail(subscription, FeedErrors.create({ congested: { regionId: subscription.regionId } }))
+    return fits
   }
 
   private snapshot(subscription: Subscription): readonly Snapshot[] {
@@ -281,7 +294,7 @@ export class FeedService implements Disposable {
     const now = this.cluster.oracle.next()
     this.cluster.maxTs.raise(now)
     const held = this.oldestLocks()
-    for (const connection of this.connections) this.sendResolved(connection, now, held)
+    for (const connection of this.connections.keys()) this.sendResolved(connection, now, held)
   }
 
   /** The least start ts of data locks in each subscription's range. */
@@ -302,7 +315,7 @@ export class FeedService implements Disposable {
     const batched = atLeast(connection.version, 4, 0, 8)
     if (connection.multiplexing && !batched) return
     const requests = new Map<bigint, Map<bigint, bigint>>()
-    for (const subscription of this.of(connection)) {
+    for (const subscription of this.connections.get(connection) ?? []) {
       if (subscription.state !== 'normal') continue
       const { regionId, requestId } = subscription
       const limit = held.get(subscription) ?? now
@@ -354,22 +367,23 @@ export class FeedService implements Disposable {
   private forget(subscription: Subscription): void {
     subscription.state = 'stopped'
     const others = this.byRegion.get(subscription.regionId)
+    this.connections.get(subscription.connection)?.delete(subscription)
     others?.delete(subscription)
     if (others?.size === 0) this.byRegion.delete(subscription.regionId)
   }
 
   private drop(connection: FeedConnection): void {
-    this.connections.delete(connection)
     for (const subscription of this.of(connection)) this.forget(subscription)
+    this.connections.delete(connection)
   }
 
-  private of(connection: FeedConnection): Subscription[] {
-    return [...this.byRegion.values()].flatMap((all) => [...all].filter((one) => one.connection === connection))
+  private of(connection: FeedConnection): readonly Subscription[] {
+    return [...(this.connections.get(connection) ?? [])]
   }
 
   private pendingBytes(): number {
     let sum = 0
-    for (const connection of this.connections) sum += connection.pendingBytes
+    for (const connection of this.connections.keys()) sum += connection.pendingBytes
     return sum
   }
 }

@@ -23,13 +23,19 @@ export interface Region extends RawRange {
 /** What became of regions; ids are those that existed before. */
 export type RegionChange =
   | { readonly kind: 'split'; readonly id: bigint; readonly into: readonly Region[] }
-  | { readonly kind: 'merge'; readonly source: bigint; readonly target: bigint }
+  | { readonly kind: 'merge'; readonly source: bigint; readonly target: bigint; readonly into: Region }
   | { readonly kind: 'leader'; readonly region: Region; readonly from: Peer | undefined }
+
+export interface SavedRegion {
+  readonly region: RegionMeta
+  readonly leader: Peer | undefined
+}
 
 /** What is kept of regions over a restart. */
 export interface RegionState {
   readonly nextId: bigint
-  readonly regions: readonly { readonly region: RegionMeta; readonly leader: Peer | undefined }[]
+  /** In any order. */
+  readonly regions: readonly SavedRegion[]
 }
 
 export const regionMeta = (region: Region): RegionMeta =>
@@ -41,29 +47,33 @@ export const regionMeta = (region: Region): RegionMeta =>
     peers: [...region.peers],
   })
 
-/** All regions of the cluster in key order, without holes. */
+export const savedRegion = (region: Region): SavedRegion => ({ region: regionMeta(region), leader: region.leader })
+
+/** All regions of the cluster in key order, without holes. What looks one up is O(log n); a change moves pointers. */
 export class RegionSet {
   private readonly storeIds: readonly bigint[]
   private readonly listeners = new Set<(change: RegionChange) => void>()
-  private ordered: Region[]
+  private readonly ordered: Region[]
+  private readonly ids = new Map<bigint, Region>()
+  /** Number of leaders by store. */
+  private readonly leaders = new Map<bigint, number>()
   private nextId: bigint
 
   /** One region over everything, or what an earlier run left. */
   constructor(storeIds: readonly bigint[], state?: RegionState) {
     this.storeIds = storeIds
     this.nextId = state?.nextId ?? BigInt(storeIds.length) + 1n
-    this.ordered = state?.regions.map((item) => restore(item.region, item.leader)) ?? [this.first()]
+    const restored = state?.regions.map((item) => restore(item.region, item.leader)) ?? [this.first()]
+    this.ordered = restored.toSorted((a, b) => compareBytes(a.rawStart, b.rawStart))
+    for (const region of this.ordered) this.note(region)
   }
 
   get all(): readonly Region[] {
     return this.ordered
   }
 
-  state(): RegionState {
-    return {
-      nextId: this.nextId,
-      regions: this.ordered.map((region) => ({ region: regionMeta(region), leader: region.leader })),
-    }
+  get idBound(): bigint {
+    return this.nextId
   }
 
   listen(listener: (change: RegionChange) => void): Disposable {
@@ -72,7 +82,7 @@ export class RegionSet {
   }
 
   byId(id: bigint): Region | undefined {
-    return this.ordered.find((region) => region.id === id)
+    return this.ids.get(id)
   }
 
   byRawKey(raw: Buffer): Region {
@@ -85,18 +95,18 @@ export class RegionSet {
 
   /** The region before the one that contains the key. */
   before(encoded: Buffer): Region | undefined {
-    return this.ordered[this.ordered.indexOf(this.byEncodedKey(encoded)) - 1]
+    return this.ordered[this.indexOf((region) => compareBytes(region.startKey, encoded) <= 0) - 1]
   }
 
   /** What an EpochNotMatch tells: the region, and for a client that is behind the one before it, where splits put new ones. */
   current(region: Region, askedVersion: bigint): RegionMeta[] {
-    const sibling = askedVersion < region.version ? this.ordered[this.ordered.indexOf(region) - 1] : undefined
+    const sibling = askedVersion < region.version ? this.ordered[this.place(region) - 1] : undefined
     return [region, ...(sibling === undefined ? [] : [sibling])].map(regionMeta)
   }
 
   /** Regions from the one that contains `start` on, up to `end` (empty: no bound); limit 0: no limit. */
   scan(start: Buffer, end: Buffer, limit: number): readonly Region[] {
-    const from = this.ordered.indexOf(this.byEncodedKey(start))
+    const from = this.indexOf((region) => compareBytes(region.startKey, start) <= 0)
     let to = from
     while (to < this.ordered.length && (limit <= 0 || to - from < limit)) {
       const region = this.ordered[to]
@@ -106,8 +116,21 @@ export class RegionSet {
     return this.ordered.slice(from, to)
   }
 
-  /** Raw keys inside the region; those on its start are passed over. The last part keeps the id, as in TiKV. */
-  split(id: bigint, rawKeys: readonly Buffer[]): readonly Region[] {
+  /** All regions that share a key with the range, in key order. */
+  within({ rawStart, rawEnd }: RawRange): readonly Region[] {
+    const from = this.indexOf((region) => compareBytes(region.rawStart, rawStart) <= 0)
+    const last =
+      rawEnd.length === 0
+        ? this.ordered.length - 1
+        : this.indexOf((region) => compareBytes(region.rawStart, rawEnd) < 0)
+    return this.ordered.slice(from, last + 1)
+  }
+
+  /**
+   * Raw keys inside the region; those on its start are passed over. The last part keeps the id, as in TiKV; with `spread`
+   * the others are led by those stores that lead the fewest, else by the region's own.
+   */
+  split(id: bigint, rawKeys: readonly Buffer[], spread: readonly bigint[] = []): readonly Region[] {
     const region = this.byId(id)
     if (region === undefined) return []
     const keys = [...rawKeys]
@@ -132,10 +155,15 @@ export class RegionSet {
       if (index === keys.length) return { ...region, ...range, version }
       const newId = this.allocateId()
       const peers = region.peers.map((peer) => Peers.create({ ...peer, id: this.allocateId() }))
-      const leader = peers.find((peer) => peer.storeId === region.leader?.storeId)
-      return { ...region, ...range, version, id: newId, peers, leader }
+      const leading = this.leastLoaded(spread) ?? region.leader?.storeId
+      const leader = peers.find((peer) => peer.storeId === leading)
+      const part = { ...region, ...range, version, id: newId, peers, leader }
+      this.note(part)
+      return part
     })
-    this.ordered.splice(this.ordered.indexOf(region), 1, ...into)
+    this.ordered.splice(this.place(region), 1, ...into)
+    const kept = into.at(-1)
+    if (kept !== undefined) this.ids.set(id, kept)
     this.tell({ kind: 'split', id, into })
     return into
   }
@@ -145,9 +173,9 @@ export class RegionSet {
     const source = this.byId(sourceId)
     const target = this.byId(targetId)
     if (source === undefined || target === undefined) return false
-    const [left, right] =
-      this.ordered.indexOf(source) < this.ordered.indexOf(target) ? [source, target] : [target, source]
-    if (this.ordered.indexOf(right) !== this.ordered.indexOf(left) + 1) return false
+    const [left, right] = compareBytes(source.rawStart, target.rawStart) < 0 ? [source, target] : [target, source]
+    const at = this.place(left)
+    if (this.ordered[at + 1] !== right) return false
     // The preparation of the merge counts on the source, its commit on the target.
     const prepared = source.version + 1n
     const version = (prepared > target.version ? prepared : target.version) + 1n
@@ -159,8 +187,10 @@ export class RegionSet {
       endKey: right.endKey,
       version,
     }
-    this.ordered.splice(this.ordered.indexOf(left), 2, merged)
-    this.tell({ kind: 'merge', source: sourceId, target: targetId })
+    this.ordered.splice(at, 2, merged)
+    this.forget(source)
+    this.ids.set(targetId, merged)
+    this.tell({ kind: 'merge', source: sourceId, target: targetId, into: merged })
     return true
   }
 
@@ -171,16 +201,23 @@ export class RegionSet {
     if (region === undefined || (storeId !== undefined && leader === undefined)) return false
     if (leader?.id === region.leader?.id) return true
     const moved = { ...region, leader }
-    this.ordered[this.ordered.indexOf(region)] = moved
+    this.ordered[this.place(region)] = moved
+    this.forget(region)
+    this.note(moved)
     this.tell({ kind: 'leader', region: moved, from: region.leader })
     return true
   }
 
-  /** The store with the fewest leaders among `storeIds`. */
+  /** The store with the fewest leaders among `storeIds`; undefined where there is none. */
   leastLoaded(storeIds: readonly bigint[]): bigint | undefined {
-    const leaders = (storeId: bigint): number =>
-      this.ordered.filter((region) => region.leader?.storeId === storeId).length
-    return storeIds.toSorted((a, b) => leaders(a) - leaders(b))[0]
+    let least = storeIds[0]
+    for (const storeId of storeIds)
+      if (least !== undefined && this.leaderCount(storeId) < this.leaderCount(least)) least = storeId
+    return least
+  }
+
+  leaderCount(storeId: bigint): number {
+    return this.leaders.get(storeId) ?? 0
   }
 
   allocateId(): bigint {
@@ -191,6 +228,22 @@ export class RegionSet {
     const peers = this.storeIds.map((storeId) => Peers.create({ id: this.allocateId(), storeId }))
     const range = { rawStart: noBytes, rawEnd: noBytes, startKey: noBytes, endKey: noBytes }
     return { id: this.allocateId(), ...range, confVer: BigInt(peers.length), version: 1n, peers, leader: peers[0] }
+  }
+
+  private note(region: Region): void {
+    this.ids.set(region.id, region)
+    const storeId = region.leader?.storeId
+    if (storeId !== undefined) this.leaders.set(storeId, this.leaderCount(storeId) + 1)
+  }
+
+  private forget(region: Region): void {
+    this.ids.delete(region.id)
+    const storeId = region.leader?.storeId
+    if (storeId !== undefined) this.leaders.set(storeId, this.leaderCount(storeId) - 1)
+  }
+
+  private place(region: Region): number {
+    return this.indexOf(({ rawStart }) => compareBytes(rawStart, region.rawStart) <= 0)
   }
 
   /** The last region for which `starts` holds; the first one always does. */

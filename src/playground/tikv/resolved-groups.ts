@@ -5,7 +5,7 @@ import { ResolvedTs } from '../../proto/cdcpb.ts'
  * the least of theirs, the next 32 another, then 128 and so on.
  */
 export function groupResolved(requestId: bigint, regions: ReadonlyMap<bigint, bigint>): readonly ResolvedTs[] {
-  const sorted = [...regions].toSorted(([, a], [, b]) => (a < b ? -1 : a > b ? 1 : 0))
+  const sorted = byTimestamp(regions)
   const groups: ResolvedTs[] = []
   let size = 8
   for (let from = 0; from < sorted.length;) {
@@ -15,4 +15,14 @@ export function groupResolved(requestId: bigint, regions: ReadonlyMap<bigint, bi
     size *= 4
   }
   return groups
+}
+
+/** Nearly all regions share the greatest timestamp: only the others are sorted. */
+function byTimestamp(regions: ReadonlyMap<bigint, bigint>): readonly (readonly [bigint, bigint])[] {
+  let greatest = 0n
+  for (const ts of regions.values()) if (ts > greatest) greatest = ts
+  const held: [bigint, bigint][] = []
+  const level: [bigint, bigint][] = []
+  for (const entry of regions) (entry[1] === greatest ? level : held).push(entry)
+  return [...held.toSorted(([, a], [, b]) => (a < b ? -1 : a > b ? 1 : 0)), ...level]
 }

@@ -44,6 +44,7 @@ import {
   TxnHeartBeatResponse,
 } from '../../proto/kvrpcpb.ts'
 import type { BatchCommandsRequest_Request, BatchCommandsResponse_Response } from '../../proto/tikvpb.ts'
+import { inRange } from './bytes.ts'
 import type { Cluster } from './cluster.ts'
 import { splitAndSpread } from './cluster.ts'
 import type { Region } from './regions.ts'
@@ -154,7 +155,10 @@ export class StoreCommands {
   splitRegion = (request: SplitRegionRequest): SplitRegionResponse =>
     this.inRegion(request.context, [], SplitRegionResponse, (region) => {
       const keys = request.splitKeys.length > 0 ? request.splitKeys : [request.splitKey]
-      splitAndSpread(this.cluster, region.id, keys)
+      splitAndSpread(
+        this.cluster,
+        keys.filter((key) => inRange(key, region.rawStart, region.rawEnd)),
+      )
       const parts = this.cluster.regions.scan(region.startKey, region.endKey, 0).map(regionMeta)
       return SplitRegionResponse.create(
         parts.length === 2 ? { regions: parts, left: parts[0], right: parts[1] } : { regions: parts },
