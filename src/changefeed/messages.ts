@@ -19,6 +19,8 @@ export interface WorkerStart {
   readonly fence: SharedArrayBuffer
   readonly failPoints: string
   readonly captureAddress: string
+  /** `cluster-id` of the server. */
+  readonly clusterId: string
 }
 
 export interface Addressed {

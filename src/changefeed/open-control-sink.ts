@@ -13,8 +13,10 @@ export function openChangefeedControlSink(
   signal: AbortSignal,
 ): Promise<ControlSink> {
   const { codec } = settings
-  const { timeZone } = context
+  const { timeZone, clusterId } = context
   const protocol =
-    codec === undefined ? undefined : createProtocol(codec, { timeZone, namespace: context.changefeed.namespace })
+    codec === undefined
+      ? undefined
+      : createProtocol(codec, { timeZone, clusterId, namespace: context.changefeed.namespace })
   return openControlSink(settings, { ...context, protocol, dispatcher: dispatcherOf(settings, config) }, signal)
 }

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { jsonString, JsonWriter, type ControlEscapes } from './json-text.ts'
+import { jsonString, JsonWriter, type JsonEscapes } from './json-text.ts'
 
 const folder = process.env['TIDEWIRE_VECTORS_DIR']
 const file =
@@ -13,7 +13,7 @@ const file =
 const { vectors } = JSON.parse(readFileSync(file, 'utf8'))
 const { cases } = vectors.find((one: { id: string }) => one.id === 'json-writer-strings')
 
-const write = (controls: ControlEscapes, into: (out: JsonWriter) => void): string => {
+const write = (controls: JsonEscapes, into: (out: JsonWriter) => void): string => {
   const out = new JsonWriter(controls)
   into(out)
   return Buffer.from(out.take()).toString('latin1')
@@ -22,7 +22,7 @@ const write = (controls: ControlEscapes, into: (out: JsonWriter) => void): strin
 for (const { inHex, encodingJsonHex, easyjsonHex, goccyHex } of cases) {
   test(`bytes ${inHex} are written as Go's writers do`, () => {
     const bytes = Buffer.from(inHex, 'hex')
-    const hex = (controls: ControlEscapes): string =>
+    const hex = (controls: JsonEscapes): string =>
       Buffer.from(`"${write(controls, (out) => out.utf8(bytes))}"`, 'latin1').toString('hex')
     assert.equal(hex('short'), encodingJsonHex)
     assert.equal(hex('hex'), easyjsonHex)

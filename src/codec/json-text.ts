@@ -1,10 +1,11 @@
 import { doubleText, floatText, plainDecimal } from '../base/float-text.ts'
 
 /**
- * How a writer of the Go world prints `\b` and `\f`; all of them escape `<`, `>` and `&` (reference: protocols, section 3).
- * `short`: encoding/json since Go 1.22 (open-protocol); `hex`: easyjson and goccy (canal-json).
+ * How a writer of the Go world escapes (reference: protocols, section 3). `short`: `\b`, `\f`, as encoding/json since Go
+ * 1.22 (open-protocol); `hex`: `\u0008`, as easyjson and goccy (canal-json); both escape `<`, `>`, `&` and mend what is not
+ * UTF-8. `stream`: as `hex`, but nothing beyond what JSON asks for, as jsoniter's stream (debezium).
  */
-export type ControlEscapes = 'short' | 'hex'
+export type JsonEscapes = 'short' | 'hex' | 'stream'
 
 /** Messages are views on slabs of this size, shared by all tables of a protocol and never written again. */
 const SLAB_BYTES = 64 * 1024
@@ -14,23 +15,26 @@ const REPLACEMENT = new TextEncoder().encode('\\ufffd')
 const encoder = new TextEncoder()
 
 /** 0 = the byte stands for itself, 1 = written as `\u00xx` or `\ufffd`, otherwise the letter after the backslash. */
-function escapeTable(controls: ControlEscapes): Uint8Array {
+function escapeTable(escapes: JsonEscapes): Uint8Array {
   const table = new Uint8Array(256)
   table.fill(1, 0, 0x20)
-  table.fill(1, 0x80)
-  for (const c of '<>&') table[c.charCodeAt(0)] = 1
+  if (escapes !== 'stream') {
+    table.fill(1, 0x80)
+    for (const c of '<>&') table[c.charCodeAt(0)] = 1
+  }
   const letters = { '"': '"', '\\': '\\', '\n': 'n', '\r': 'r', '\t': 't' }
-  const more = controls === 'short' ? { '\b': 'b', '\f': 'f' } : {}
+  const more = escapes === 'short' ? { '\b': 'b', '\f': 'f' } : {}
   for (const [c, letter] of Object.entries({ ...letters, ...more })) table[c.charCodeAt(0)] = letter.charCodeAt(0)
   return table
 }
 
 /** A string with its quotes, as the writer prints it; for names, while compiling. */
-export function jsonString(text: string, controls: ControlEscapes): string {
+export function jsonString(text: string, escapes: JsonEscapes): string {
   const short: Readonly<Record<string, string>> = { '"': '\\"', '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' }
-  const more: Readonly<Record<string, string>> = controls === 'short' ? { '\b': '\\b', '\f': '\\f' } : {}
+  const more: Readonly<Record<string, string>> = escapes === 'short' ? { '\b': '\\b', '\f': '\\f' } : {}
   const escape = (c: string): string => short[c] ?? more[c] ?? `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`
-  return `"${text.replace(/["\\<>&\u2028\u2029]|[^ -\u{10ffff}]/gu, escape)}"`
+  const special = escapes === 'stream' ? /["\\]|[^ -\u{10ffff}]/gu : /["\\<>&\u2028\u2029]|[^ -\u{10ffff}]/gu
+  return `"${text.replace(special, escape)}"`
 }
 
 /**
@@ -43,8 +47,8 @@ export class JsonWriter {
   #start = 0
   #at = 0
 
-  constructor(controls: ControlEscapes) {
-    this.#escapes = escapeTable(controls)
+  constructor(escapes: JsonEscapes) {
+    this.#escapes = escapeTable(escapes)
   }
 
   /** Bytes of the message being built. */
@@ -207,7 +211,7 @@ export class JsonWriter {
     let i = from
     while (i < bytes.length) {
       const b = bytes[i] ?? 0
-      if (b < 0x80) {
+      if (b < 0x80 || this.#escapes[b] === 0) {
         this.#character(b)
         i++
         continue
@@ -226,7 +230,7 @@ export class JsonWriter {
     }
   }
 
-  /** One ASCII character, escaped where need be. */
+  /** One byte, escaped where need be. */
   #character(c: number): void {
     this.#reserve(6)
     const slab = this.#slab

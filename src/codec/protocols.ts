@@ -5,6 +5,7 @@ import { createAvro } from './avro/encode.ts'
 import type { SchemaRegistry } from './avro/registry.ts'
 import { createCanalJson } from './canal-json/encode.ts'
 import { createCsv } from './csv/encode.ts'
+import { createDebezium } from './debezium/encode.ts'
 import { createMaxwell } from './maxwell/encode.ts'
 import { createOpenProtocol } from './open/encode.ts'
 import type { Protocol } from './protocol.ts'
@@ -19,6 +20,8 @@ export interface ProtocolOptions {
   readonly registry?: SchemaRegistry | undefined
   /** Build time of messages, ms since 1970. */
   readonly now?: () => number
+  /** `cluster-id` of the server; the name of debezium's source. */
+  readonly clusterId?: string
   /** Names of files for large messages. */
   readonly newId?: () => string
 }
@@ -30,6 +33,7 @@ const CREATE: Readonly<Partial<Record<ProtocolName, Create>>> = {
   avro: createAvro,
   'canal-json': (settings, { now, newId }) => createCanalJson(settings, now, newId),
   csv: createCsv,
+  debezium: createDebezium,
   maxwell: createMaxwell,
   'open-protocol': (settings, { newId }) => createOpenProtocol(settings, newId),
   simple: createSimple,
@@ -39,7 +43,14 @@ const CREATE: Readonly<Partial<Record<ProtocolName, Create>>> = {
 export function createProtocol(settings: CodecSettings, options: ProtocolOptions): Protocol {
   const create = CREATE[settings.protocol]
   if (create !== undefined)
-    return create(settings, { namespace: 'default', registry: undefined, now: Date.now, newId: randomUUID, ...options })
+    return create(settings, {
+      namespace: 'default',
+      registry: undefined,
+      clusterId: 'default',
+      now: Date.now,
+      newId: randomUUID,
+      ...options,
+    })
   const built = Object.keys(CREATE).join(', ')
   const text = `protocol ${settings.protocol} is not built yet, use one of ${built}`
   throw new CdcError('CDC:ErrSinkUnknownProtocol', text)

@@ -58,7 +58,14 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
     await openWorkerPool(
       {
         workers: options.dataWorkers ?? availableParallelism(),
-        start: { pdEndpoints, security, fence: fence.shared, failPoints: options.failPoints, captureAddress: address },
+        start: {
+          pdEndpoints,
+          security,
+          fence: fence.shared,
+          failPoints: options.failPoints,
+          captureAddress: address,
+          clusterId: config.clusterId,
+        },
         log,
       },
       running,
@@ -71,6 +78,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
     workers,
     fence,
     captureAddress: address,
+    clusterId: config.clusterId,
     timeZone: options.timeZone,
     clock,
     log,

@@ -13,6 +13,8 @@ export interface SinkContext {
   readonly changefeed: ChangefeedId
   /** Advertised address of this capture; part of the default client id. */
   readonly captureAddress: string
+  /** `cluster-id` of the server. */
+  readonly clusterId: string
   readonly fence: Fence
   readonly log: Log
   readonly metrics: Registry

@@ -53,11 +53,14 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
     const schemaRegistry = schemas === undefined ? undefined : openSchemaRegistry(schemas, { clock, onTrouble })
     const { namespace } = changefeed
     const protocol =
-      codec === undefined ? undefined : createProtocol(codec, { timeZone, namespace, registry: schemaRegistry })
+      codec === undefined
+        ? undefined
+        : createProtocol(codec, { timeZone, namespace, clusterId: start.clusterId, registry: schemaRegistry })
     const dispatcher = dispatcherOf(sink, config)
     const context = {
       changefeed,
       captureAddress: start.captureAddress,
+      clusterId: start.clusterId,
       fence,
       log: runLog,
       metrics: registry,

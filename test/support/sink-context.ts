@@ -9,6 +9,7 @@ export function sinkContext(changes: Partial<SinkContext> = {}): SinkContext {
   return {
     changefeed: { namespace: 'default', id: 'test' },
     captureAddress: '127.0.0.1:8300',
+    clusterId: 'default',
     fence: { open: () => true },
     log: silentLog,
     metrics: new Registry(),

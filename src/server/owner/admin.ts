@@ -206,8 +206,8 @@ async function releaseSafely(
 }
 
 const prepareContext = (changefeed: ChangefeedId, environment: FeedEnvironment) => {
-  const { captureAddress, fence, log, metrics, failPoints, clock, timeZone } = environment
-  return { changefeed, captureAddress, fence, log, metrics, failPoints, clock, timeZone }
+  const { captureAddress, clusterId, fence, log, metrics, failPoints, clock, timeZone } = environment
+  return { changefeed, captureAddress, clusterId, fence, log, metrics, failPoints, clock, timeZone }
 }
 
 const refused = (text: string): CdcError =>

@@ -32,6 +32,7 @@ export interface FeedEnvironment {
   readonly workers: DataWorkers
   readonly fence: Fence
   readonly captureAddress: string
+  readonly clusterId: string
   readonly timeZone: string
   readonly clock: Clock
   readonly log: Log
@@ -57,7 +58,7 @@ export interface FeedParts {
 export async function runFeed(parts: FeedParts, environment: FeedEnvironment, signal: AbortSignal): Promise<void> {
   const { info, plan, status, safePoint } = parts
   const { changefeed, config } = info
-  const { pd, security, clock, captureAddress, fence, timeZone, metrics, failPoints } = environment
+  const { pd, security, clock, captureAddress, clusterId, fence, timeZone, metrics, failPoints } = environment
   const log = environment.log.with({ changefeed: `${changefeed.namespace}/${changefeed.id}` })
   const startTs = ddlStartTs(status.checkpointTs, status.minTableBarrierTs)
 
@@ -68,7 +69,7 @@ export async function runFeed(parts: FeedParts, environment: FeedEnvironment, si
   const now = await pd.tso(signal)
   const readJob = await openJobReader(openSnapshot(pd, now, { security, log, clock }), signal)
   const onTrouble = (error: Error): void => parts.onWarning(errorCode(error), describeError(error))
-  const shared = { changefeed, captureAddress, fence, log, metrics, failPoints, clock, timeZone }
+  const shared = { changefeed, captureAddress, clusterId, fence, log, metrics, failPoints, clock, timeZone }
   const context = { ...shared, memory: {}, onTrouble }
   const sink = await prepareSink(plan.sink, context, signal)
   await using events = openEventFeed({ pd, security, log, clock })
