@@ -1,5 +1,6 @@
 // Installs what the tests against real servers need and says what it could not install; `npm run setup:test`.
 import { spawnSync } from 'node:child_process'
+import * as apicurio from '../test/support/apicurio.ts'
 import * as consumer from '../test/support/consumer.ts'
 import * as etcd from '../test/support/etcd.ts'
 import * as kafka from '../test/support/kafka.ts'
@@ -18,6 +19,7 @@ const missing = PACKAGES.filter(([command, args]) => !hasCommand(command, ...arg
 if (missing.length > 0) installPackages(missing)
 for (const [what, install] of [
   ["Apache Kafka's jars", kafka.install],
+  ['Apicurio, a schema registry', apicurio.install],
   ['Python packages', consumer.install],
 ] as const)
   try {
@@ -26,7 +28,7 @@ for (const [what, install] of [
     console.log(`setup: ${what}: ${error instanceof Error ? error.message : String(error)}`)
   }
 
-const answers = await Promise.all([kafka.available(), etcd.available(), consumer.available()])
+const answers = await Promise.all([kafka.available(), etcd.available(), consumer.available(), apicurio.available()])
 for (const answer of answers) if (answer !== true) console.log(`setup: ${answer}`)
 for (const [command, args, name] of PACKAGES)
   if (!hasCommand(command, ...args)) console.log(`setup: ${command} is missing (Debian: apt-get install ${name})`)

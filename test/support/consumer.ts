@@ -16,15 +16,19 @@ export interface ConsumedRecord {
   readonly value: string | null
 }
 
-/** The interpreter that has PyMySQL and confluent-kafka. */
+/** What the interpreter has, by the names that it imports. */
+const PACKAGES = ['confluent-kafka[avro,schemaregistry]', 'PyMySQL', 'moto[glue,s3,server]']
+const MODULES = 'confluent_kafka.schema_registry.avro, fastavro, moto.server, pymysql'
+
+/** The interpreter that has {@link PACKAGES}. */
 export const python = (): string => join(cacheFolder('venv'), 'bin', 'python')
 
 let hasPackages = false
 
 export async function available(): Promise<Availability> {
-  hasPackages ||= existsSync(python()) && hasCommand(python(), '-c', 'import confluent_kafka, pymysql')
+  hasPackages ||= existsSync(python()) && hasCommand(python(), '-c', `import ${MODULES}`)
   if (hasPackages) return true
-  return 'the Python packages confluent-kafka and PyMySQL are missing (run: npm run setup:test)'
+  return `the Python packages ${PACKAGES.join(', ')} are missing (run: npm run setup:test)`
 }
 
 /** Makes a virtual environment with the packages; needs python3 with venv, and PyPI. */
@@ -33,7 +37,7 @@ export async function install(): Promise<void> {
   const folder = cacheFolder('venv')
   for (const [command, ...args] of [
     ['python3', '-m', 'venv', folder],
-    [python(), '-m', 'pip', 'install', '-q', '--disable-pip-version-check', 'confluent-kafka', 'PyMySQL'],
+    [python(), '-m', 'pip', 'install', '-q', '--disable-pip-version-check', ...PACKAGES],
   ] as const) {
     const step = await run(command, args)
     if ((await step.exited) !== 0) throw new Error(`${command} failed:\n${step.lines.slice(-20).join('\n')}`)
