@@ -1,9 +1,22 @@
 import { LOG_LEVELS } from '../base/log.ts'
+import { chooseTables, parseTableName } from '../check/asked-tables.ts'
+import { type AskedTable, explain } from '../check/explain.ts'
+import { explanationJson } from '../check/explanation-json.ts'
+import { explanationText } from '../check/explanation-text.ts'
 import { parseApiReplicaConfig } from '../config/replica-config-json.ts'
 import { physicalMs } from '../tidb/ts.ts'
 import { capture, serverStatus, verifiedTables } from './answers.ts'
 import { sendJson, type Routes } from './api.ts'
-import { invalidParameter, parseBody, stringMember, tsMember } from './requests.ts'
+import { invalidParameter, parseBody, stringMember, textsMember, tsMember } from './requests.ts'
+
+/** Error: `CDC:ErrAPIInvalidParam`. */
+function tableName(text: string): AskedTable {
+  try {
+    return parseTableName(text)
+  } catch (error) {
+    throw invalidParameter(`invalid api parameter: ${error instanceof Error ? error.message : 'tables'}`)
+  }
+}
 
 /** End points about servers and the upstream. */
 export function serveCluster({ http, handle, signal }: Routes): void {
@@ -47,6 +60,20 @@ export function serveCluster({ http, handle, signal }: Routes): void {
     const startTs = tsMember(body, 'start_ts')
     const tables = await handle().verifyTables({ config, sinkUri, startTs }, signal)
     return sendJson(reply, verifiedTables(tables))
+  })
+  // Of our own: what a configuration would do with the tables that exist.
+  http.post('/api/v2/explain', async (request, reply) => {
+    const body = parseBody(request.body, { required: true })
+    const config = parseApiReplicaConfig(body['replica_config'])
+    const wanted = textsMember(body, 'tables').map(tableName)
+    const tables = chooseTables(await handle().tables(signal), wanted)
+    const explanation = explain(config, stringMember(body, 'sink_uri'), tables, { cluster: wanted.length === 0 })
+    const refused = explanation.tables.some(({ errors }) => errors.length > 0)
+    return sendJson(reply, {
+      explanation: explanationJson(explanation),
+      text: explanationText(explanation),
+      refused,
+    })
   })
   http.get('/api/v2/unsafe/metadata', async (_request, reply) => sendJson(reply, await handle().metadata(signal), 4))
   http.delete('/api/v2/unsafe/service_gc_safepoint', async (_request, reply) => {

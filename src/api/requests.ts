@@ -33,6 +33,14 @@ export function stringMember(body: JsonObject, name: string): string {
   return value
 }
 
+/** A list of texts, empty when absent. */
+export function textsMember(body: JsonObject, name: string): readonly string[] {
+  const value: unknown = body[name] ?? []
+  const isTexts = Array.isArray(value) && value.every((one) => typeof one === 'string')
+  if (!isTexts) throw invalidParameter(`invalid api parameter: ${name} must be a list of texts`)
+  return value
+}
+
 /** An unsigned 64-bit member, 0 when absent. */
 export function tsMember(body: JsonObject, name: string): Ts {
   const value = body[name] ?? 0

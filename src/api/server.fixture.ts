@@ -1,6 +1,7 @@
 import { CdcError } from '../base/errors.ts'
 import type { LogLevel } from '../base/log.ts'
 import { changefeedKey, type ChangefeedId, type ChangefeedState } from '../event/changefeed.ts'
+import type { TableVersion } from '../event/table-version.ts'
 import type { CaptureDetail, ChangefeedDetail, ServerHandle, TableId } from '../server/handle.ts'
 import { Ts } from '../tidb/ts.ts'
 
@@ -12,6 +13,7 @@ export interface FakeServer extends ServerHandle {
   /** What was asked, in order: `pause default/cf`, … */
   readonly calls: string[]
   ineligible: readonly TableId[]
+  existing: readonly TableVersion[]
   level: LogLevel
 }
 
@@ -41,6 +43,7 @@ export function createFakeServer(): FakeServer {
     changefeeds,
     calls,
     ineligible: [],
+    existing: [],
     level: 'info',
     status: () => ({
       version: 'v8.5.0',
@@ -118,6 +121,9 @@ export function createFakeServer(): FakeServer {
     tso: async () => NOW,
     async verifyTables() {
       return { eligible: [], ineligible: this.ineligible }
+    },
+    async tables() {
+      return this.existing
     },
     async resignOwner() {
       calls.push('resign')

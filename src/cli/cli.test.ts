@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { after, test } from 'node:test'
+import { testTable } from '../../test/support/table-version.ts'
 import { openApi } from '../api/api.ts'
 import { createFakeServer, NOW, type FakeServer } from '../api/server.fixture.ts'
 import { silentLog } from '../base/log.ts'
@@ -319,3 +320,40 @@ test('--server and --pd exclude each other, and a path is no server', async () =
   assert.match((await cdc(['cli', 'changefeed', 'list', '--server', 'http://h:1/x'])).err, /CDC:ErrInvalidHost/)
   assert.match((await cdc(['cli', 'tso', 'query'])).err, /CDC:ErrInvalidServerOption.*Empty PD address/)
 })
+
+const RULES = '[filter]\nrules = ["shop.orders"]\n[sink]\ndispatchers = [{matcher = ["shop.*"], topic = "t-{table}"}]'
+
+test('explain answers from the file alone, for the tables that it names or that are asked for', async () => {
+  const words = ['cli', 'changefeed', 'explain', '--sink-uri', SINK, '--config', file(RULES)]
+  const found = await cdc(words)
+  assert.deepEqual([found.code, found.err], [0, ''])
+  assert.match(
+    found.out,
+    /^shop\.orders\n  replicated      yes: filter\.rules\[0\] 'shop\.orders'\n  topic           t-orders\n/,
+  )
+  const asked = await cdc([...words, '--table', 'shop.other,shop.orders', '--json'])
+  const { tables } = JSON.parse(asked.out)
+  assert.deepEqual(
+    tables.map((one: { table: string; replicated: boolean }) => [one.table, one.replicated]),
+    [
+      ['other', false],
+      ['orders', true],
+    ],
+  )
+  assert.match((await cdc([...words, '--table', 'orders'])).err, /a table is named as db\.table, not 'orders'/)
+})
+
+test('explain asks a server for the tables that exist; what create would refuse is exit code 1', () =>
+  withServer(async (run, server) => {
+    server.existing = [testTable({ schema: 'shop', table: 'orders', columns: { id: 'int primary key', total: 'int' } })]
+    const fine = await run('changefeed explain', { sink: SINK, config: RULES })
+    assert.deepEqual([fine.code, fine.err], [0, ''])
+    assert.match(fine.out, /\n  columns sent    id, total\n/)
+    const rules = '[sink]\ndispatchers = [{matcher = ["*.*"], partition = "index-value", index = "gone"}]'
+    const refused = await run('changefeed explain --json', { sink: SINK, config: rules })
+    assert.equal(refused.code, 1)
+    const [table] = JSON.parse(refused.out).tables
+    assert.equal(table.errors[0].code, 'CDC:ErrDispatcherFailed')
+    const bad = await run('changefeed explain --table a', { sink: SINK })
+    assert.match(bad.err, /db\.table/)
+  }))

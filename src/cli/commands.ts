@@ -70,6 +70,18 @@ const changefeed: Command = {
       load: () => import('./changefeed-update.ts'),
     },
     {
+      name: 'explain',
+      short: 'Say what a configuration does with each table, without creating a changefeed',
+      flags: [
+        { name: 'sink-uri', kind: 'string', usage: 'sink uri' },
+        { name: 'config', kind: 'string', usage: 'Path of the configuration file' },
+        { name: 'schema-registry', kind: 'string', usage: 'Avro Schema Registry URI' },
+        { name: 'table', kind: 'string', usage: 'Tables to explain, as db.table,db.table (default: all)' },
+        { name: 'json', kind: 'bool', usage: 'Output as JSON' },
+      ],
+      load: () => import('./changefeed-explain.ts'),
+    },
+    {
       name: 'query',
       short: 'Query information and status of a replication task (changefeed)',
       flags: [

@@ -7,6 +7,8 @@ export interface TableRules {
   matchesTable(schema: string, table: string): boolean
   /** For what concerns a whole schema: an exclusion counts only where it excludes every table. */
   matchesSchema(schema: string): boolean
+  /** Index of the line that decides about a table; undefined = none matches it. */
+  decidingLine(schema: string, table: string): number | undefined
 }
 
 export interface RuleOptions {
@@ -22,6 +24,8 @@ interface Pattern {
 }
 
 interface Rule {
+  /** Index of the line that it comes from. */
+  readonly line: number
   readonly positive: boolean
   readonly schema: Pattern
   readonly table: Pattern
@@ -38,13 +42,17 @@ interface Place {
  * Errors: `CDC:ErrFilterRuleInvalid`, naming every faulty rule.
  */
 export function parseTableRules(lines: readonly string[], options: RuleOptions): TableRules {
-  const rules = parseLines(lines, options, (line) => parseLine(line, { file: '<cmdline>', line: 1 }, options))
+  const rules = parseLines(lines, options, (text, line): Rule[] =>
+    parseLine(text, { file: '<cmdline>', line: 1 }, options).map((rule) => ({ ...rule, line })),
+  )
   const fold = options.caseSensitive ? (name: string): string => name : toLower
+  const decider = (schema: string, table: string): Rule | undefined => {
+    const [s, t] = [fold(schema), fold(table)]
+    return rules.find((rule) => rule.schema.test(s) && rule.table.test(t))
+  }
   return {
-    matchesTable(schema, table) {
-      const [s, t] = [fold(schema), fold(table)]
-      return rules.find((rule) => rule.schema.test(s) && rule.table.test(t))?.positive ?? false
-    },
+    matchesTable: (schema, table) => decider(schema, table)?.positive ?? false,
+    decidingLine: (schema, table) => decider(schema, table)?.line,
     matchesSchema(schema) {
       const s = fold(schema)
       return rules.find((rule) => rule.schema.test(s) && (rule.positive || rule.table.all))?.positive ?? false
@@ -74,12 +82,16 @@ export function parseColumnRules(lines: readonly string[], place?: string): (col
 }
 
 /** Rules of all lines, the last one first, since it wins. */
-function parseLines<T>(lines: readonly string[], { place }: RuleOptions, parse: (line: string) => T[]): readonly T[] {
+function parseLines<T>(
+  lines: readonly string[],
+  { place }: RuleOptions,
+  parse: (line: string, at: number) => T[],
+): readonly T[] {
   const faults: string[] = []
   const rules: T[] = []
-  for (const line of lines) {
+  for (const [at, line] of lines.entries()) {
     try {
-      rules.unshift(...parse(line).toReversed())
+      rules.unshift(...parse(line, at).toReversed())
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error
       faults.push(`${error.message} in ${JSON.stringify(line)}`)
@@ -94,7 +106,7 @@ function parseLines<T>(lines: readonly string[], { place }: RuleOptions, parse: 
 export const toLower = (text: string): string =>
   /^[\0-\x7f]*$/.test(text) ? text.toLowerCase() : Array.from(text, (c) => (c === 'İ' ? 'i' : c.toLowerCase())).join('')
 
-function parseLine(text: string, place: Place, options: RuleOptions): Rule[] {
+function parseLine(text: string, place: Place, options: RuleOptions): Omit<Rule, 'line'>[] {
   const line = text.replace(/^[ \t]+|[ \t]+$/g, '')
   if (line === '' || line.startsWith('#')) return []
   if (line.startsWith('@')) return importRules(line.slice(1), place, options)
@@ -107,7 +119,7 @@ function parseLine(text: string, place: Place, options: RuleOptions): Rule[] {
   return [{ positive, schema, table }]
 }
 
-function importRules(path: string, place: Place, options: RuleOptions): Rule[] {
+function importRules(path: string, place: Place, options: RuleOptions): Omit<Rule, 'line'>[] {
   if (place.file !== '<cmdline>') throw syntaxError(place, 'importing filter files recursively is not allowed')
   let content: string
   try {

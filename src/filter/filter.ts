@@ -33,6 +33,8 @@ export interface Filter {
    * `CDC:ErrInvalidFilterExpression`.
    */
   checkTable(table: TableVersion): void
+  /** Index in `filter.rules` of the rule that decides about a table; undefined = none matches it. */
+  decidingRule(schema: string, table: string): number | undefined
   /** Event filters whose matcher takes a table (or, with an empty one, the schema), by their index in the configuration. */
   eventFiltersOf(schema: string, table: string): readonly MatchingEventFilter[]
 }
@@ -106,6 +108,7 @@ export function createFilter(config: FilterConfig, options: FilterOptions): Filt
     checkTable(table) {
       for (const one of eventFilters) if (one.matches(table.schema, table.table)) one.checkTable(table, context)
     },
+    decidingRule: (schema, table) => rules.decidingLine(schema, table),
     eventFiltersOf: (schema, table) =>
       eventFilters.flatMap((one, index) => (one.matches(schema, table) ? [{ index, config: one.config }] : [])),
   }

@@ -1,6 +1,7 @@
 import type { LogLevel } from '../base/log.ts'
 import type { ReplicaConfig } from '../config/replica-config.ts'
 import type { ChangefeedId, ChangefeedState } from '../event/changefeed.ts'
+import type { TableVersion } from '../event/table-version.ts'
 import type { Ts } from '../tidb/ts.ts'
 
 /** An error of a changefeed as it is stored; `time` is RFC 3339 with nanoseconds and zone. */
@@ -148,6 +149,8 @@ export interface ServerHandle {
     request: { readonly config: ReplicaConfig; readonly sinkUri: string; readonly startTs: Ts },
     signal: AbortSignal,
   ): Promise<VerifiedTables>
+  /** Every table of the upstream now, by name; not those of system schemas. */
+  tables(signal: AbortSignal): Promise<readonly TableVersion[]>
   /** Gives the ownership up; another capture (or this one again) campaigns. */
   resignOwner(signal: AbortSignal): Promise<void>
   /** Every key of the cluster in etcd; secrets included. */

@@ -5,7 +5,10 @@ import type { LogControl } from '../base/unified-log.ts'
 import { createTableCheck } from '../changefeed/table-check.ts'
 import { checkReplicaConfig } from '../config/check-replica-config.ts'
 import { changefeedKey, type ChangefeedState } from '../event/changefeed.ts'
+import { isSystemSchema } from '../filter/filter.ts'
+import { readAllTables } from '../schema/all-tables.ts'
 import { Ts } from '../tidb/ts.ts'
+import { openSnapshot } from '../upstream/tikv/kv-snapshot.ts'
 import type { WorkerPool } from '../worker/pool.ts'
 import type { Capture } from './capture/capture.ts'
 import type { Session } from './capture/session.ts'
@@ -132,6 +135,12 @@ export function createServerHandle(parts: HandleParts): ServerHandle {
       if (sinkUri === '') return tablesAt(config, ts, environment, signal)
       const { config: checked, sink } = checkReplicaConfig(sinkUri, config)
       return tablesAt(checked, ts, environment, signal, createTableCheck(sink, checked))
+    },
+    async tables(signal) {
+      session()
+      const { pd, security, clock } = environment
+      const snapshot = openSnapshot(pd, await pd.tso(signal), { security, log: environment.log, clock })
+      return readAllTables(snapshot, isSystemSchema, signal)
     },
     async resignOwner() {
       await owner()

@@ -168,6 +168,7 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole()): Har
       isEligible: () => true,
       compileRowFilter: () => undefined,
       checkTable() {},
+      decidingRule: () => undefined,
       eventFiltersOf: () => [],
     },
     metrics: { received() {}, acknowledged() {}, memory() {} },
