@@ -112,6 +112,21 @@ async function benchReader(feed: FeedServer, mode: 'feed' | 'raw', regions: numb
   else report(`${name}-mb-per-s`, result.bytes / 1e6 / (result.ms / 1000), 'MB/s')
 }
 
+/** Regions in which nothing happens: memory of each, and the CPU for a resolved-ts of each every second. */
+async function benchRegions(): Promise<void> {
+  const regions = quick ? 20_000 : 100_000
+  const script = join(root, 'bench/regions.ts')
+  await using server = await run(process.execPath, [script, 'serve', `${regions}`], { cwd: root, ready: /"pd"/ })
+  const { pd } = JSON.parse(server.readyLine)
+  const args = [script, 'read', pd, `${regions}`, quick ? '5' : '20']
+  await using reader = await run(process.execPath, args, { cwd: root, ready: /bytesPerRegion/, readyWithinMs: 180_000 })
+  const idle = JSON.parse(reader.readyLine)
+  report(`feed-idle-${regions}-regions-busy`, idle.busy * 100, '%')
+  report(`feed-idle-${regions}-regions-ready`, idle.readyMs, 'ms')
+  report(`rss-idle-region`, idle.bytesPerRegion, 'bytes')
+  report(`rss-feed-idle-${regions}-regions`, idle.rssMib, 'MiB')
+}
+
 /** A whole server from the event feed to a sink; CPU is that of its process with all threads. */
 async function benchServer(feed: FeedServer, name: string, sinkUri: string, regions: number): Promise<void> {
   const prepared = await feed.prepare(rowsPerCase, regions)
@@ -226,7 +241,8 @@ async function benchLag(kafka: KafkaBroker): Promise<void> {
 }
 
 const canal = 'protocol=canal-json&enable-tidb-extension=true'
-{
+if (wanted('regions')) await benchRegions()
+if (values.only !== 'regions') {
   await using feed = await startFeedServer()
   for (const regions of quick ? [TABLES.length] : [TABLES.length, 100]) {
     if (wanted('feed')) await benchReader(feed, 'feed', regions)

@@ -15,10 +15,10 @@ import {
   Event_LogType,
 } from '../src/proto/cdcpb.ts'
 import {
-  BatchScanRegionsRequest,
+  type BatchScanRegionsRequest,
   BatchScanRegionsResponse,
   GetMembersResponse,
-  GetStoreRequest,
+  type GetStoreRequest,
   GetStoreResponse,
   PDService,
   type TsoRequest,

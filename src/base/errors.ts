@@ -109,6 +109,7 @@ const CODES = {
   'CDC:ErrKafkaSendMessage': { retryable: true },
   'CDC:ErrKafkaTopicExprInvalid': { retryable: false },
   'CDC:ErrLeaseExpired': { retryable: true },
+  'CDC:ErrLoadKeyspaceFailed': { retryable: true },
   'CDC:ErrLoadTimezone': { retryable: true },
   'CDC:ErrMarshalFailed': { retryable: true },
   'CDC:ErrMaxwellEncodeFailed': { retryable: true },

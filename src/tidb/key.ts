@@ -134,6 +134,9 @@ export function handleOffset(key: Uint8Array): number {
 /** 4 for a key of API V2 (`x` + 3 bytes of keyspace id), else 0. */
 export const keyspacePrefixLength = (key: Uint8Array): number => (key.length > 4 && key[0] === KEYSPACE ? 4 : 0)
 
+/** What stands before every raw key of a keyspace (API V2). */
+export const keyspacePrefix = (id: number): Uint8Array => Buffer.of(KEYSPACE, id >>> 16, id >>> 8, id)
+
 /** The least key that is greater than every key with this prefix; the prefix is not all 0xff. */
 export function prefixNext(prefix: Uint8Array): Uint8Array {
   const next = prefix.slice()

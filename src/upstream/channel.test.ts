@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,40 +7,9 @@ import { test } from 'node:test'
 import { Server, ServerCredentials, status } from '@grpc/grpc-js'
 
 import { HealthService } from '../proto/health.ts'
+import { hasOpenssl, makeCertificates } from '../../test/support/certificates.ts'
 import { ChannelPool, dialAddress, isServiceError, unary } from './channel.ts'
 import type { SecurityOptions } from './pd/pd.ts'
-
-const hasOpenssl = ((): boolean => {
-  try {
-    execFileSync('openssl', ['version'], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-})()
-
-/** A CA, and a certificate for 127.0.0.1 signed by it. */
-function makeCertificates(folder: string): Required<SecurityOptions> {
-  const path = (name: string): string => join(folder, name)
-  const openssl = (...args: string[]): void => void execFileSync('openssl', args, { stdio: 'ignore', cwd: folder })
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
-  openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem', '-days', '2', '-subj', '/CN=test-ca')
-  openssl(
-    'req',
-    ...key,
-    '-keyout',
-    'key.pem',
-    '-out',
-    'request.pem',
-    '-subj',
-    '/CN=test',
-    '-addext',
-    'subjectAltName=IP:127.0.0.1,DNS:localhost',
-  )
-  const signing = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '2', '-copy_extensions', 'copy']
-  openssl('x509', '-req', '-in', 'request.pem', '-out', 'cert.pem', ...signing)
-  return { caPath: path('ca.pem'), certPath: path('cert.pem'), keyPath: path('key.pem') }
-}
 
 async function startHealth(credentials: ServerCredentials, host: string): Promise<{ server: Server; address: string }> {
   const server = new Server()

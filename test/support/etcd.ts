@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { SecurityOptions } from '../../src/upstream/pd/pd.ts'
 import { freePorts, hasCommand, run, type Running, waitFor } from './process.ts'
 import type { Availability } from './require.ts'
 
@@ -22,17 +23,26 @@ export async function available(): Promise<Availability> {
   return hasCommand('etcd', '--version') ? true : 'etcd is missing (Debian: apt-get install etcd-server)'
 }
 
-export async function startEtcd(): Promise<EtcdServer> {
+/** With `security` it speaks TLS only, and wants a certificate of its clients. */
+export async function startEtcd(security?: Required<SecurityOptions>): Promise<EtcdServer> {
   const folder = await mkdtemp(join(tmpdir(), 'tidewire-etcd-'))
   const [clientPort = 0, peerPort = 0] = await freePorts(2)
-  const url = `http://127.0.0.1:${clientPort}`
+  const url = `${security === undefined ? 'http' : 'https'}://127.0.0.1:${clientPort}`
   const peerUrl = `http://127.0.0.1:${peerPort}`
   const args = ['--name=test', `--data-dir=${folder}`, '--unsafe-no-fsync', `--initial-cluster=test=${peerUrl}`]
   args.push(`--listen-client-urls=${url}`, `--advertise-client-urls=${url}`)
   args.push(`--listen-peer-urls=${peerUrl}`, `--initial-advertise-peer-urls=${peerUrl}`)
+  if (security !== undefined) {
+    args.push(`--cert-file=${security.certPath}`, `--key-file=${security.keyPath}`)
+    args.push(`--trusted-ca-file=${security.caPath}`, '--client-cert-auth')
+  }
+  // Its health is not asked for with a certificate.
+  const [metricsPort = 0] = await freePorts(1)
+  const health = `http://127.0.0.1:${metricsPort}`
+  args.push(`--listen-metrics-urls=${health}`)
   const start = async (): Promise<Running> => {
     const server = await run('etcd', args, { env: { ETCD_UNSUPPORTED_ARCH: 'arm64' } })
-    const answers = (): Promise<boolean> => fetch(`${url}/health`).then(isHealthy, () => false)
+    const answers = (): Promise<boolean> => fetch(`${health}/health`).then(isHealthy, () => false)
     await waitFor(`etcd at ${url}`, async () => {
       if (!server.alive) throw new Error(`etcd ended:\n${server.lines.slice(-20).join('\n')}`)
       return answers()

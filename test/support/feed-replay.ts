@@ -130,6 +130,7 @@ export class Replay implements AsyncDisposable {
   #newPd(clusterId: bigint): PdClient {
     return {
       clusterId,
+      keyspace: undefined,
       endpoints: [],
       tso: async () => Ts(0n),
       scanRegions: async (start, end) => this.#regions().filter((region) => touches(region, start, end)),
@@ -144,6 +145,7 @@ export class Replay implements AsyncDisposable {
       }),
       stores: async () => [],
       updateServiceSafePoint: async () => Ts(0n),
+      txnSafePoint: async () => Ts(0n),
       sourceId: async () => 1,
       [Symbol.asyncDispose]: async () => {},
     }

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { Etcd3 } from 'etcd3'
 import { systemClock } from '../../base/clock.ts'
 import { silentLog } from '../../base/log.ts'
+import type { SecurityOptions } from '../../upstream/pd/pd.ts'
+import { hasOpenssl, makeCertificates } from '../../../test/support/certificates.ts'
 import { available, type EtcdServer, startEtcd } from '../../../test/support/etcd.ts'
 import { waitFor } from '../../../test/support/process.ts'
 import { requireOrSkip } from '../../../test/support/require.ts'
@@ -73,6 +78,26 @@ test('an unreachable etcd is a coded error', async () => {
   using etcd = openEtcd({ endpoints: ['http://127.0.0.1:1'], security: {}, log: silentLog, clock: systemClock })
   const soon = AbortSignal.timeout(500)
   await assert.rejects(etcd.renewLease(1n, 300, soon), { code: 'CDC:ErrPDEtcdAPIError' })
+})
+
+test('TLS: an address of numbers is dialled, the client shows its certificate', async (t) => {
+  if (!(await requireOrSkip(t, available))) return
+  if (!hasOpenssl) return t.skip('openssl is missing')
+  const folder = await mkdtemp(join(tmpdir(), 'tidewire-etcd-tls-'))
+  try {
+    const security = makeCertificates(folder)
+    await using secure = await startEtcd(security)
+    const openWith = (files: SecurityOptions): Etcd =>
+      openEtcd({ endpoints: [secure.url], security: files, log: silentLog, clock: systemClock })
+    using etcd = openWith(security)
+    await etcd.put('/tls', '1', {}, signal)
+    assert.equal((await etcd.get('/tls', signal))?.value, '1')
+    using anonymous = openWith({ caPath: security.caPath })
+    await assert.rejects(anonymous.renewLease(1n, 2000, signal), { code: 'CDC:ErrPDEtcdAPIError' })
+    return undefined
+  } finally {
+    await rm(folder, { recursive: true })
+  }
 })
 
 test('a watch gives the snapshot, then every change, also over a restart of the server', async (t) => {

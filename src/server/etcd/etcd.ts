@@ -1,12 +1,4 @@
-import { readFileSync } from 'node:fs'
-import {
-  type ChannelCredentials,
-  type ClientUnaryCall,
-  credentials,
-  Metadata,
-  type ServiceError,
-  status,
-} from '@grpc/grpc-js'
+import { type ClientUnaryCall, Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import type { Clock } from '../../base/clock.ts'
 import { CdcError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
@@ -33,6 +25,7 @@ import {
   type WatchResponse,
 } from '../../proto/etcd.ts'
 import { Event_EventType, type KeyValue } from '../../proto/mvcc.ts'
+import { channelSecurity, dialAddress } from '../../upstream/channel.ts'
 import type { SecurityOptions } from '../../upstream/pd/pd.ts'
 
 export interface EtcdOptions {
@@ -158,13 +151,14 @@ class EtcdClient implements Etcd {
   #current = 0
 
   constructor(options: EtcdOptions) {
-    const creds = credentialsOf(options)
     this.#endpoints = options.endpoints.map((url) => {
-      const address = new URL(url).host
+      const address = dialAddress(url)
+      const secure = channelSecurity(address, options.security)
+      const channel = { ...CHANNEL_OPTIONS, ...secure.options }
       return {
-        kv: new KVClient(address, creds, CHANNEL_OPTIONS),
-        watch: new WatchClient(address, creds, CHANNEL_OPTIONS),
-        lease: new LeaseClient(address, creds, CHANNEL_OPTIONS),
+        kv: new KVClient(address, secure.credentials, channel),
+        watch: new WatchClient(address, secure.credentials, channel),
+        lease: new LeaseClient(address, secure.credentials, channel),
       }
     })
     this.#log = options.log
@@ -446,11 +440,4 @@ function changeOf(event: { readonly type: number; readonly kv: KeyValue | undefi
   if (event.kv === undefined) return []
   const entry = event.type === Event_EventType.PUT ? entryOf(event.kv) : undefined
   return [{ key: event.kv.key.toString(), entry, revision: event.kv.modRevision }]
-}
-
-function credentialsOf({ endpoints, security }: EtcdOptions): ChannelCredentials {
-  if (!endpoints.some((url) => url.startsWith('https:'))) return credentials.createInsecure()
-  const read = (path: string | undefined): Buffer | null =>
-    path === undefined || path === '' ? null : readFileSync(path)
-  return credentials.createSsl(read(security.caPath), read(security.keyPath), read(security.certPath))
 }

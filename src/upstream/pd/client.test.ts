@@ -9,6 +9,8 @@ import { Server, ServerCredentials, status, type ServerDuplexStream, type Untype
 import { type Clock, systemClock } from '../../base/clock.ts'
 import { CdcError } from '../../base/errors.ts'
 import { silentLog } from '../../base/log.ts'
+import { RangeRequest, RangeResponse } from '../../proto/etcd.ts'
+import { KeyspaceService } from '../../proto/keyspacepb.ts'
 import { GetMembersResponse, PDService, type TsoRequest, TsoResponse } from '../../proto/pdpb.ts'
 import { maxTs, physicalMs, Ts } from '../../tidb/ts.ts'
 import { openPdClient } from './client.ts'
@@ -60,6 +62,10 @@ interface FakePd extends AsyncDisposable {
   /** Where it says that the leader is; itself by default. */
   leaderUrl: string
   readonly tsoCounts: number[]
+  /** Methods that were called, without those for members. */
+  readonly asked: string[]
+  /** Methods that this version does not have. */
+  readonly unknown: Set<string>
   cutTso(): void
 }
 
@@ -69,6 +75,7 @@ async function startPd(): Promise<FakePd> {
   const streams = new Set<ServerDuplexStream<TsoRequest, TsoResponse>>()
   let logical = 0n
   const tsoCounts: number[] = []
+  const asked: string[] = []
   const pd: FakePd & { url: string } = {
     url: '',
     failure: undefined,
@@ -76,12 +83,16 @@ async function startPd(): Promise<FakePd> {
     skewMs: 0n,
     leaderUrl: '',
     tsoCounts,
+    asked,
+    unknown: new Set(['BatchScanRegions']),
     cutTso: () =>
       streams.forEach((stream) => stream.emit('error', { code: status.UNAVAILABLE, details: 'not leader' })),
     [Symbol.asyncDispose]: async () => server.forceShutdown(),
   }
   const raw = { requestSerialize: same, requestDeserialize: same, responseSerialize: same, responseDeserialize: same }
-  const unary = Object.values(PDService).filter((method) => !method.requestStream)
+  const range = { path: '/etcdserverpb.KV/Range', requestStream: false }
+  const known = [...Object.values(PDService), KeyspaceService.loadKeyspace, range]
+  const unary = known.filter((method) => !method.requestStream)
   server.addService(
     Object.fromEntries(unary.map(({ path }) => [path, { path, requestStream: false, responseStream: false, ...raw }])),
     Object.fromEntries(unary.map(({ path }) => [path, serve(path)])),
@@ -96,6 +107,18 @@ async function startPd(): Promise<FakePd> {
         for (const member of [...answer.members, answer.leader])
           if (member !== undefined) member.clientUrls = [pd.leaderUrl]
         done(null, Buffer.from(GetMembersResponse.encode(answer).finish()))
+        return
+      }
+      const name = path.replace(/^.*\//, '')
+      asked.push(name)
+      if (name === 'Range') {
+        const key = RangeRequest.decode(call.request).key
+        const kvs = key.toString().endsWith('/saved_safe_point') ? [{ key, value: Buffer.from('4711') }] : []
+        done(null, Buffer.from(RangeResponse.encode(RangeResponse.fromPartial({ kvs })).finish()))
+        return
+      }
+      if (pd.unknown.has(name)) {
+        done({ code: status.UNIMPLEMENTED, details: `unknown method ${name}` })
         return
       }
       const answer = answers.get(nameOf(path, call.request))
@@ -168,6 +191,24 @@ suite('PD client', { concurrency: true }, () => {
     assert.equal(found.length, 2)
     assert.deepEqual(found[1]?.start, region?.end)
     assert.equal(await pd.sourceId(signal), 1)
+    assert.equal(await pd.txnSafePoint(signal), 470597472994198630n)
+  })
+
+  test('what a PD is too old for is asked in the old way, until there is another leader', async () => {
+    await using fake = await startPd()
+    await using next = await startPd()
+    fake.unknown.add('GetGCState')
+    await using pd = await open(fake)
+    for (let i = 0; i < 2; i++) {
+      assert.equal((await pd.scanRegions(key, Buffer.alloc(0), 2, signal)).length, 2)
+      assert.equal(await pd.txnSafePoint(signal), 4711n)
+    }
+    const once = ['BatchScanRegions', 'ScanRegions', 'GetGCState', 'Range']
+    assert.deepEqual(fake.asked, [...once, 'ScanRegions', 'Range'])
+    fake.failure = { code: status.UNAVAILABLE, details: 'not leader' }
+    fake.leaderUrl = next.url
+    assert.equal((await pd.region(key, signal))?.id, 22n)
+    assert.equal(await pd.txnSafePoint(signal), 470597472994198630n)
   })
 
   test('gives the minimum safe point, and takes its own back', async () => {
@@ -179,6 +220,14 @@ suite('PD client', { concurrency: true }, () => {
     assert.equal(await ask('too-old', 3600, 470597446779798530n), 470597472994198630n)
     assert.equal(await ask('ticdc-creating-feed', -1, 470597472994198530n), 470597472994198630n)
     await assert.rejects(ask('never-recorded', 1, maxTs), /ErrUpdateServiceSafepointFailed/)
+  })
+
+  test('a keyspace is looked up by its name', async () => {
+    await using fake = await startPd()
+    const options = { endpoints: [fake.url], security: {}, log: silentLog, clock: hasty }
+    await using pd = await openPdClient({ ...options, keyspace: 'DEFAULT' }, signal)
+    assert.deepEqual(pd.keyspace, { id: 0, name: 'DEFAULT', prefix: Buffer.from('78000000', 'hex') })
+    await assert.rejects(openPdClient({ ...options, keyspace: 'other' }, signal), { code: 'CDC:ErrLoadKeyspaceFailed' })
   })
 
   test('waiters for timestamps share a request, and get them in order', async () => {

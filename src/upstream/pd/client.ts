@@ -4,23 +4,32 @@ import type { Clock } from '../../base/clock.ts'
 import { CdcError, describeError, type ErrorCode } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { retry } from '../../base/retry.ts'
+import { KVService, RangeRequest } from '../../proto/etcd.ts'
+import { KeyspaceService, KeyspaceState, LoadKeyspaceRequest } from '../../proto/keyspacepb.ts'
 import * as metapb from '../../proto/metapb.ts'
 import {
+  BatchScanRegionsRequest,
+  DeleteGCBarrierRequest,
   GetAllStoresRequest,
+  GetGCStateRequest,
   GetMembersRequest,
   GetRegionByIDRequest,
   GetRegionRequest,
   GetStoreRequest,
+  type KeyspaceScope,
   LoadGlobalConfigRequest,
   PDService,
   type RequestHeader,
+  ErrorType,
   type ResponseHeader,
   ScanRegionsRequest,
+  SetGCBarrierRequest,
   UpdateServiceGCSafePointRequest,
 } from '../../proto/pdpb.ts'
-import { Ts } from '../../tidb/ts.ts'
+import { keyspacePrefix } from '../../tidb/key.ts'
+import { maxTs, Ts } from '../../tidb/ts.ts'
 import { ChannelPool, dialAddress, isServiceError, unary, type UnaryMethod } from '../channel.ts'
-import type { Peer, PdClient, Region, SecurityOptions, Store } from './pd.ts'
+import type { Keyspace, Peer, PdClient, Region, SecurityOptions, Store } from './pd.ts'
 import { TsoStream } from './tso-stream.ts'
 
 export interface PdOptions {
@@ -31,9 +40,13 @@ export interface PdOptions {
   readonly clock: Clock
   /** How long opening waits for a cluster with a leader; 8 s when absent. */
   readonly connectTimeoutMs?: number
+  /** Name of the keyspace to work in; absent or empty for a cluster without keyspaces. */
+  readonly keyspace?: string | undefined
 }
 
 const CALL_TIMEOUT_MS = 10_000
+/** PD's server is etcd's: it hangs up on clients that ping without a call. */
+const CHANNEL_OPTIONS = { 'grpc.keepalive_permit_without_calls': 0 }
 /** For the tries of one question (reference: upstream, sections 3.3 and 9); what already has a code is final. */
 const BACKOFF = {
   baseMs: 100,
@@ -43,15 +56,21 @@ const BACKOFF = {
 }
 const MEMBER_TIMEOUT_MS = 2_000
 const MEMBER_REFRESH_MS = 60_000
+/** Stands for a cluster without keyspaces. */
+const NULL_KEYSPACE_ID = 0xffff_ffff
+/** Where the GC worker of TiDB leaves the safe point for clients of an older PD. */
+const SAVED_SAFE_POINT = '/tidb/store/gcworker/saved_safe_point'
 
 /**
  * Dials PD and learns cluster id and leader. Rejects with `CDC:ErrAPIGetPDClientFailed` when no member answers in time,
- * `CDC:ErrClusterIDMismatch` when the endpoints belong to different clusters.
+ * `CDC:ErrClusterIDMismatch` when the endpoints belong to different clusters, `CDC:ErrLoadKeyspaceFailed` when the keyspace
+ * is unknown or not enabled.
  */
 export async function openPdClient(options: PdOptions, signal: AbortSignal): Promise<PdClient> {
   const client = new GrpcPdClient(options)
   try {
     await client.connect(signal)
+    if (options.keyspace) client.keyspace = await client.loadKeyspace(options.keyspace, signal)
     return client
   } catch (error) {
     await client[Symbol.asyncDispose]()
@@ -62,6 +81,7 @@ export async function openPdClient(options: PdOptions, signal: AbortSignal): Pro
 class GrpcPdClient implements PdClient {
   clusterId = 0n
   endpoints: readonly string[]
+  keyspace: Keyspace | undefined
   readonly #options: PdOptions
   readonly #channels: ChannelPool
   readonly #scheme: string
@@ -71,10 +91,12 @@ class GrpcPdClient implements PdClient {
   #refreshing: Promise<void> | undefined
   #tso: TsoStream | undefined
   #lastTs = 0n
+  /** Questions that the leader is too old for. */
+  readonly #unknown = new Set<string>()
 
   constructor(options: PdOptions) {
     this.#options = options
-    this.#channels = new ChannelPool(options.security)
+    this.#channels = new ChannelPool(options.security, CHANNEL_OPTIONS)
     this.#scheme = options.security.caPath ? 'https' : 'http'
     this.endpoints = options.endpoints.map((url) => (url.includes('://') ? url : `${this.#scheme}://${url}`))
   }
@@ -111,10 +133,14 @@ class GrpcPdClient implements PdClient {
     limit: number,
     signal: AbortSignal,
   ): Promise<readonly Region[]> {
-    const header = this.#header()
-    const request = ScanRegionsRequest.fromPartial({ header, startKey: bytes(start), endKey: bytes(end), limit })
-    const answer = await this.#call(PDService.scanRegions, request, signal, 'CDC:ErrPDBatchLoadRegions')
-    if (answer.regions.length > 0) return answer.regions.flatMap((found) => regionOf(found.region, found.leader))
+    const code = 'CDC:ErrPDBatchLoadRegions'
+    const [header, startKey, endKey] = [this.#header(), bytes(start), bytes(end)]
+    const batch = BatchScanRegionsRequest.fromPartial({ header, ranges: [{ startKey, endKey }], limit })
+    const found = await this.#callIfKnown(PDService.batchScanRegions, batch, signal, code)
+    if (found !== undefined) return found.regions.flatMap(({ region, leader }) => regionOf(region, leader))
+    const request = ScanRegionsRequest.fromPartial({ header, startKey, endKey, limit })
+    const answer = await this.#call(PDService.scanRegions, request, signal, code)
+    if (answer.regions.length > 0) return answer.regions.flatMap(({ region, leader }) => regionOf(region, leader))
     return answer.regionMetas.flatMap((meta, at) => regionOf(meta, answer.leaders[at]))
   }
 
@@ -145,6 +171,7 @@ class GrpcPdClient implements PdClient {
   }
 
   async updateServiceSafePoint(serviceId: string, ttlSeconds: number, safePoint: Ts, signal: AbortSignal): Promise<Ts> {
+    if (this.keyspace !== undefined) return this.#updateBarrier(serviceId, ttlSeconds, safePoint, signal)
     const request = UpdateServiceGCSafePointRequest.fromPartial({
       header: this.#header(),
       serviceId: Buffer.from(serviceId),
@@ -153,6 +180,30 @@ class GrpcPdClient implements PdClient {
     })
     const code = 'CDC:ErrUpdateServiceSafepointFailed'
     return Ts((await this.#call(PDService.updateServiceGcSafePoint, request, signal, code)).minSafePoint)
+  }
+
+  async txnSafePoint(signal: AbortSignal): Promise<Ts> {
+    const header = this.#header()
+    const request = GetGCStateRequest.fromPartial({ header, keyspaceScope: this.#scope() })
+    const found = await this.#callIfKnown(PDService.getGcState, request, signal, 'CDC:ErrUnexpected')
+    if (found !== undefined) return Ts(found.gcState?.txnSafePoint ?? 0n)
+    const read = { ...KVService.range, responseDeserialize: savedSafePoint }
+    const range = RangeRequest.create({ key: Buffer.from(SAVED_SAFE_POINT) })
+    return (await this.#call(read, range, signal, 'CDC:ErrPDEtcdAPIError')).ts
+  }
+
+  /** Rejects with `CDC:ErrLoadKeyspaceFailed`. */
+  async loadKeyspace(name: string, signal: AbortSignal): Promise<Keyspace> {
+    const code = 'CDC:ErrLoadKeyspaceFailed'
+    const request = LoadKeyspaceRequest.fromPartial({ header: this.#header(), name })
+    const answer = await this.#call(KeyspaceService.loadKeyspace, request, signal, code, (header) => {
+      if (header?.error?.type !== ErrorType.ENTRY_NOT_FOUND) return false
+      throw new CdcError(code, `keyspace '${name}' does not exist`)
+    })
+    const { keyspace, state } = answer.keyspace ?? {}
+    if (keyspace?.$case !== 'id') throw new CdcError(code, `keyspace '${name}' has no id that a v2 client knows`)
+    if (state !== KeyspaceState.ENABLED) throw new CdcError(code, `keyspace '${name}' is not enabled`)
+    return { id: keyspace.value, name, prefix: keyspacePrefix(keyspace.value) }
   }
 
   async sourceId(signal: AbortSignal): Promise<number> {
@@ -178,6 +229,32 @@ class GrpcPdClient implements PdClient {
 
   #header(): RequestHeader {
     return { clusterId: this.clusterId, senderId: 0n, callerId: 'tidewire', callerComponent: 'cdc' }
+  }
+
+  #scope(): KeyspaceScope {
+    return { keyspace: { $case: 'keyspaceId', value: this.keyspace?.id ?? NULL_KEYSPACE_ID } }
+  }
+
+  /**
+   * Service safe points of keyspaces are barriers (for other clusters a newer PD makes barriers of them by itself). The
+   * answer tells the same: above `safePoint` = refused.
+   */
+  async #updateBarrier(barrierId: string, ttlSeconds: number, safePoint: Ts, signal: AbortSignal): Promise<Ts> {
+    const code = 'CDC:ErrUpdateServiceSafepointFailed'
+    const common = { header: this.#header(), keyspaceScope: this.#scope(), barrierId }
+    if (ttlSeconds <= 0 || safePoint === maxTs) {
+      await this.#call(PDService.deleteGcBarrier, DeleteGCBarrierRequest.fromPartial(common), signal, code)
+    } else {
+      const request = SetGCBarrierRequest.fromPartial({
+        ...common,
+        barrierTs: safePoint,
+        ttlSeconds: BigInt(ttlSeconds),
+      })
+      const isBehind = (header: ResponseHeader | undefined): boolean =>
+        /ErrGCBarrierTSBehindTxnSafePoint/.test(header?.error?.message ?? '')
+      await this.#call(PDService.setGcBarrier, request, signal, code, isBehind)
+    }
+    return this.txnSafePoint(signal)
   }
 
   /** PD's promise; a clock that goes back would break the order of everything. */
@@ -216,6 +293,23 @@ class GrpcPdClient implements PdClient {
       return answer
     }
     return this.#guarded(() => retry(ask, BACKOFF, this.#options.clock, signal), name, code, signal)
+  }
+
+  /** The same; undefined where PD is too old for that question. */
+  async #callIfKnown<Req, Res extends { header: ResponseHeader | undefined }>(
+    method: UnaryMethod<Req, Res>,
+    request: Req,
+    signal: AbortSignal,
+    code: ErrorCode,
+  ): Promise<Res | undefined> {
+    if (this.#unknown.has(method.path)) return undefined
+    try {
+      return await this.#call(method, request, signal, code)
+    } catch (error) {
+      if (!(error instanceof CdcError) || !isServiceError(error.cause, status.UNIMPLEMENTED)) throw error
+      this.#unknown.add(method.path)
+      return undefined
+    }
   }
 
   /** Foreign errors get our code here, once. */
@@ -276,6 +370,8 @@ class GrpcPdClient implements PdClient {
     if (leader !== this.#leader) {
       if (this.#leader !== '') this.#options.log.info('pd leader changed', { from: this.#leader, to: leader })
       this.#leader = leader
+      // The new one may be of another version.
+      this.#unknown.clear()
       this.#tso?.[Symbol.dispose]()
       this.#tso = undefined
     }
@@ -291,6 +387,12 @@ class GrpcPdClient implements PdClient {
 /** grpc wants Buffers; shares the memory. */
 function bytes(value: Uint8Array): Buffer {
   return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+}
+
+/** In the shape of PD's own answers; without a key nothing was collected. */
+function savedSafePoint(answer: Buffer): { readonly header: undefined; readonly ts: Ts } {
+  const text = KVService.range.responseDeserialize(answer).kvs[0]?.value.toString() ?? ''
+  return { header: undefined, ts: Ts(/^\d+$/.test(text) ? BigInt(text) : 0n) }
 }
 
 /** Our form of PD's record, as a list of one; none where PD gave none. */

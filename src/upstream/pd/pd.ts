@@ -26,9 +26,19 @@ export interface Store {
   readonly tiflash: boolean
 }
 
+/** A keyspace (API v2): a cluster's own key space inside of a bigger one (reference: upstream, section 2.5). */
+export interface Keyspace {
+  readonly id: number
+  readonly name: string
+  /** Stands before every raw key. */
+  readonly prefix: Uint8Array
+}
+
 /** A client of the placement driver (reference: upstream, section 3). Every call retries as written there. */
 export interface PdClient extends AsyncDisposable {
   readonly clusterId: bigint
+  /** The one that was asked for when opening; undefined for a cluster without. */
+  readonly keyspace: Keyspace | undefined
   /** The PD URLs known now, leader first. */
   readonly endpoints: readonly string[]
   tso(signal: AbortSignal): Promise<Ts>
@@ -40,6 +50,8 @@ export interface PdClient extends AsyncDisposable {
   stores(signal: AbortSignal): Promise<readonly Store[]>
   /** Returns PD's minimum safe point; a value above `safePoint` means that ours was refused. ttl 0 removes it. */
   updateServiceSafePoint(serviceId: string, ttlSeconds: number, safePoint: Ts, signal: AbortSignal): Promise<Ts>
+  /** Reads below it are refused: what they want to see can be collected. 0 = nothing was collected yet. */
+  txnSafePoint(signal: AbortSignal): Promise<Ts>
   /** The cluster's `source_id`, 1 where none is set. */
   sourceId(signal: AbortSignal): Promise<number>
 }

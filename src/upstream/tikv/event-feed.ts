@@ -4,13 +4,13 @@ import type { Log } from '../../base/log.ts'
 import { backoffMs } from '../../base/retry.ts'
 import type { KeyRange } from '../../event/span.ts'
 import type { Error as RegionError } from '../../proto/cdcpb.ts'
-import { compareBytes } from '../../tidb/key.ts'
+import { compareBytes, encodeBytes, prefixNext } from '../../tidb/key.ts'
 import { minTs, physicalMs, type Ts, tsOfMs } from '../../tidb/ts.ts'
 import type { Peer, PdClient, Region, SecurityOptions } from '../pd/pd.ts'
 import type { EventFeed, FeedSink, Subscription } from './feed.ts'
 import type { Registration } from './feed-stream.ts'
 import { type KvClient, openKvClient, rawKey } from './kv-client.ts'
-import { RegionFeed } from './region-feed.ts'
+import { RegionFeed, type RegionRecord } from './region-feed.ts'
 import { resolveRegion } from './resolve-locks.ts'
 import { StoreFeed } from './store-feed.ts'
 import { StoreDirectory } from './stores.ts'
@@ -78,9 +78,11 @@ class TikvEventFeed implements EventFeed {
     options: { readonly filterLoop?: boolean } = {},
   ): Subscription {
     this.#stop.signal.throwIfAborted()
+    const { keyspace } = this.#options.pd
     const subscription = new FeedSubscription({
       id: ++lastRequestId,
-      range: range.end.length === 0 ? { start: range.start, end: SPAN_END } : range,
+      range: physicalRange(range, keyspace?.prefix),
+      keyPrefixLength: keyspace?.prefix.length ?? 0,
       startTs,
       sink,
       filterLoop: options.filterLoop ?? false,
@@ -116,7 +118,7 @@ class TikvEventFeed implements EventFeed {
         if (compareBytes(part.start, next) > 0)
           this.#lose(subscription, { start: next, end: part.start }, attempt, HOLE_MS)
         // The whole region, not the part that was asked for: after a merge two lost ranges share one registration.
-        if (region.leader !== undefined) this.#register(subscription, region, region.leader, part, attempt)
+        if (region.leader !== undefined) this.#register(subscription, recordOf(region), region.leader, part, attempt)
         else this.#lose(subscription, part, attempt, HOLE_MS)
         next = part.end
       }
@@ -131,7 +133,7 @@ class TikvEventFeed implements EventFeed {
   async #regionsOf(subscription: FeedSubscription, { start, end }: KeyRange): Promise<readonly Region[]> {
     try {
       const regions = await this.#options.pd.scanRegions(start, end, REGIONS_PER_CALL, subscription.signal)
-      return regions.toSorted((a, b) => compareBytes(a.start, b.start))
+      return compacted(regions.toSorted((a, b) => compareBytes(a.start, b.start)))
     } catch (error) {
       if (subscription.signal.aborted || errorCode(error) === 'CDC:ErrClusterIDMismatch') throw error
       this.#options.log.warn('regions not loaded', { subscription: subscription.id, error })
@@ -140,11 +142,11 @@ class TikvEventFeed implements EventFeed {
   }
 
   /** Locks a region's part of the range and asks for its changes; waits elsewhere when older regions are in the way. */
-  #register(subscription: FeedSubscription, region: Region, leader: Peer, part: KeyRange, attempt: number): void {
+  #register(subscription: FeedSubscription, region: RegionRecord, leader: Peer, part: KeyRange, attempt: number): void {
     const result = subscription.lock.lock(part.start, part.end, region.id, region.version)
     switch (result.status) {
       case 'locked': {
-        const feed = new RegionFeed(region, result.hold, subscription.startTs, subscription.arena)
+        const feed = new RegionFeed(region, result.hold, subscription)
         subscription.feeds.add(feed)
         this.#store(leader.storeId).request({ subscription, feed, attempt })
         return
@@ -340,6 +342,26 @@ class TikvEventFeed implements EventFeed {
     this.#tasks.add(task)
     void task.finally(() => this.#tasks.delete(task))
   }
+}
+
+/** With keys of their own instead of views into PD's answer; neighbours share a boundary. */
+function compacted(regions: readonly Region[]): readonly Region[] {
+  let last: Uint8Array = new Uint8Array()
+  return regions.map((region) => {
+    const start = compareBytes(region.start, last) === 0 ? last : new Uint8Array(region.start)
+    last = new Uint8Array(region.end)
+    return { ...region, start, end: last }
+  })
+}
+
+/** Without what is only of use before the registration. */
+const recordOf = ({ id, confVer, version, start, end }: Region): RegionRecord => ({ id, confVer, version, start, end })
+
+/** With the prefix of the keyspace inside of the encoded keys, and an end that is no longer empty. */
+function physicalRange({ start, end }: KeyRange, prefix: Uint8Array | undefined): KeyRange {
+  if (prefix === undefined) return { start, end: end.length === 0 ? SPAN_END : end }
+  const physical = (key: Uint8Array): Uint8Array => encodeBytes(Buffer.concat([prefix, rawKey(key)]))
+  return { start: physical(start), end: end.length === 0 ? encodeBytes(prefixNext(prefix)) : physical(end) }
 }
 
 /** The part of a range that a region holds; undefined where it holds none. */

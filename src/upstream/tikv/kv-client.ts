@@ -4,7 +4,7 @@ import type { Clock } from '../../base/clock.ts'
 import { CdcError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type * as errorpb from '../../proto/errorpb.ts'
-import { Context } from '../../proto/kvrpcpb.ts'
+import { APIVersion, Context } from '../../proto/kvrpcpb.ts'
 import { compareBytes, decodeBytes, encodeBytes } from '../../tidb/key.ts'
 import { ChannelPool, isServiceError, unary, type UnaryMethod } from '../channel.ts'
 import { regionOf } from '../pd/client.ts'
@@ -32,7 +32,7 @@ export interface CallOptions {
 
 /**
  * Unary `tikvpb` calls to the leader of a key's region. Keys are raw. Region errors and broken connections are dealt with
- * inside (20 s of pauses at most, then `CDC:ErrReachMaxTry`); key errors and locks are the caller's.
+ * inside (20 s of pauses at most, then `CDC:ErrReachMaxTry`), the context names the keyspace, whose prefix the keys have; key errors and locks are the caller's.
  */
 export interface KvClient extends AsyncDisposable {
   readonly pd: PdClient
@@ -90,12 +90,16 @@ class GrpcKvClient implements KvClient {
   readonly #channels: ChannelPool
   readonly #stores: StoreDirectory
   readonly #regions = new RegionCache()
+  readonly #apiContext: CallOptions['context']
 
   constructor(options: KvOptions) {
     this.pd = options.pd
     this.clock = options.clock
     this.#channels = new ChannelPool(options.security)
     this.#stores = new StoreDirectory(options.pd, options.clock)
+    const { keyspace } = options.pd
+    this.#apiContext =
+      keyspace === undefined ? {} : { apiVersion: APIVersion.V2, keyspace: { $case: 'keyspaceId', value: keyspace.id } }
   }
 
   async call<Req, Res extends RegionAnswer>(
@@ -171,6 +175,7 @@ class GrpcKvClient implements KvClient {
   ): Promise<Res> {
     const address = await this.#address(region, signal)
     const context = Context.fromPartial({
+      ...this.#apiContext,
       ...options.context,
       regionId: region.id,
       regionEpoch: { confVer: region.confVer, version: region.version },

@@ -80,6 +80,7 @@ class Fake implements AsyncDisposable {
   get pd(): PdClient {
     return {
       clusterId: 42n,
+      keyspace: undefined,
       endpoints: [],
       tso: async () => Ts(0n),
       scanRegions: async () => (this.scans++, this.regions),
@@ -94,6 +95,7 @@ class Fake implements AsyncDisposable {
       }),
       stores: async () => [],
       updateServiceSafePoint: async () => Ts(0n),
+      txnSafePoint: async () => Ts(0n),
       sourceId: async () => 1,
       [Symbol.asyncDispose]: async () => {},
     }

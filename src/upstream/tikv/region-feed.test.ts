@@ -40,7 +40,10 @@ function newFeed(startTs = 0, resolvedTs = startTs) {
   assert.ok(result.status === 'locked')
   const arena = new PrewriteArena()
   const region = { id: 1n, confVer: 1n, version: 1n, ...range, peers: [], leader: undefined }
-  return { arena, feed: new RegionFeed(region, result.hold, Ts(BigInt(startTs)), arena) }
+  return {
+    arena,
+    feed: new RegionFeed(region, result.hold, { startTs: Ts(BigInt(startTs)), arena, keyPrefixLength: 0 }),
+  }
 }
 
 /** Gives rows to a feed as one frame, which is overwritten afterwards. */

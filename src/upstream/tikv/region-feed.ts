@@ -14,6 +14,18 @@ interface EarlyRow extends RowKey {
   readonly op: number
 }
 
+/** What the regions of a subscription share. */
+export interface FeedOwner {
+  /** Rows at or below it are nobody's business. */
+  readonly startTs: Ts
+  readonly arena: PrewriteArena
+  /** So much of a key is the keyspace's, and not given on. */
+  readonly keyPrefixLength: number
+}
+
+/** What is remembered of a region while it is registered. */
+export type RegionRecord = Pick<Region, 'id' | 'confVer' | 'version' | 'start' | 'end'>
+
 /** Beside its key; for the account only. */
 const EARLY_ROW_BYTES = 128
 
@@ -22,24 +34,20 @@ const EARLY_ROW_BYTES = 128
  * come in the order of arrival. (reference: upstream, sections 6.4 and 6.5)
  */
 export class RegionFeed {
-  readonly region: Region
+  readonly region: RegionRecord
   readonly hold: RangeHold
-  readonly startTs: Ts
   initialized = false
-  readonly #arena: PrewriteArena
-  readonly #prewrites: Prewrites
-  readonly #contains: (row: RowCursor) => boolean
-  #earlyCommits: EarlyRow[] = []
-  #earlyRollbacks: EarlyRow[] = []
+  readonly #owner: FeedOwner
+  // An idle region has none of these: a hundred thousand of them take less than a kilobyte each.
+  #prewrites: Prewrites | undefined
+  #filter: ((row: RowCursor) => boolean) | undefined
+  #earlyCommits: EarlyRow[] | undefined
+  #earlyRollbacks: EarlyRow[] | undefined
 
-  /** `startTs` is the subscription's: rows at or below it are nobody's business. */
-  constructor(region: Region, hold: RangeHold, startTs: Ts, arena: PrewriteArena) {
+  constructor(region: RegionRecord, hold: RangeHold, owner: FeedOwner) {
     this.region = region
     this.hold = hold
-    this.startTs = startTs
-    this.#arena = arena
-    this.#prewrites = new Prewrites(arena)
-    this.#contains = compileFilter(hold)
+    this.#owner = owner
   }
 
   /**
@@ -50,7 +58,9 @@ export class RegionFeed {
     while (rows.next()) {
       switch (rows.type) {
         case RowType.prewrite:
-          if (this.#contains(rows)) this.#prewrites.put(rows)
+          if (!this.#contains(rows)) break
+          this.#prewrites ??= new Prewrites(this.#owner.arena)
+          this.#prewrites.put(rows)
           break
         case RowType.commit:
           if (this.#contains(rows)) this.#commit(rows, out)
@@ -79,22 +89,22 @@ export class RegionFeed {
 
   /** Lets go of the frame that was just read. */
   retain(): void {
-    this.#prewrites.retain()
+    this.#prewrites?.retain()
   }
 
   /** Prewrites that wait for their commit. */
   get unmatched(): number {
-    return this.#prewrites.size
+    return this.#prewrites?.size ?? 0
   }
 
   /** Gives all memory back; nothing may follow. */
   close(): void {
-    this.#prewrites.clear()
+    this.#prewrites?.clear()
     this.#dropEarly()
   }
 
   #commit(row: RowCursor, out: RawKv[]): void {
-    const prewrite = this.#prewrites.find(row)
+    const prewrite = this.#prewrites?.find(row)
     if (
       prewrite !== undefined &&
       (this.initialized || (prewrite.valueEnd > prewrite.valueAt && prewrite.generation === 0))
@@ -103,14 +113,14 @@ export class RegionFeed {
     else if (this.initialized) {
       const text = `commit of ${row.startTs} at ${row.commitTs} without prewrite in region ${this.region.id}`
       throw new CdcError('CDC:ErrPrewriteNotMatch', text)
-    } else this.#earlyCommits.push(this.#early(row))
+    } else (this.#earlyCommits ??= []).push(this.#early(row))
   }
 
   #join(prewrite: Prewrite, commitTs: Ts, op: number, out: RawKv[]): void {
     const { frame } = prewrite
-    this.#prewrites.take(prewrite)
+    this.#prewrites?.take(prewrite)
     // A transaction that was already committed when the subscription began, but not yet on all its keys.
-    if (commitTs <= this.startTs) return
+    if (commitTs <= this.#owner.startTs) return
     this.#checkOrder(prewrite.startTs, commitTs)
     const hasOld = prewrite.oldEnd > prewrite.oldAt
     const hasValue = prewrite.valueEnd > prewrite.valueAt
@@ -121,21 +131,21 @@ export class RegionFeed {
     out.push({
       startTs: prewrite.startTs,
       commitTs,
-      key: frame.subarray(prewrite.keyAt, prewrite.keyEnd),
+      key: frame.subarray(prewrite.keyAt + this.#owner.keyPrefixLength, prewrite.keyEnd),
       value: op === RowOp.put ? frame.subarray(prewrite.valueAt, prewrite.valueEnd) : undefined,
       oldValue: hasOld ? frame.subarray(prewrite.oldAt, prewrite.oldEnd) : undefined,
     })
   }
 
   #committed(row: RowCursor, out: RawKv[]): void {
-    if (row.commitTs <= this.startTs) return
+    if (row.commitTs <= this.#owner.startTs) return
     this.#checkOrder(row.startTs, row.commitTs)
     if (row.op !== RowOp.put && row.op !== RowOp.delete) throw this.#unknownOp(row.op)
     const { frame } = row
     out.push({
       startTs: row.startTs,
       commitTs: row.commitTs,
-      key: frame.subarray(row.keyAt, row.keyEnd),
+      key: frame.subarray(row.keyAt + this.#owner.keyPrefixLength, row.keyEnd),
       value: row.op === RowOp.put ? frame.subarray(row.valueAt, row.valueEnd) : undefined,
       oldValue: row.oldEnd > row.oldAt ? frame.subarray(row.oldAt, row.oldEnd) : undefined,
     })
@@ -143,40 +153,45 @@ export class RegionFeed {
 
   #rollback(row: RowCursor): void {
     if (!this.initialized) {
-      this.#earlyRollbacks.push(this.#early(row))
+      ;(this.#earlyRollbacks ??= []).push(this.#early(row))
       return
     }
-    const prewrite = this.#prewrites.find(row)
-    if (prewrite !== undefined) this.#prewrites.take(prewrite)
+    const prewrite = this.#prewrites?.find(row)
+    if (prewrite !== undefined) this.#prewrites?.take(prewrite)
   }
 
   #initialize(out: RawKv[]): void {
     this.initialized = true
-    for (const row of this.#earlyCommits) {
-      const prewrite = this.#prewrites.find(row)
+    for (const row of this.#earlyCommits ?? []) {
+      const prewrite = this.#prewrites?.find(row)
       // Without prewrite: the scan gave the same change as a COMMITTED row.
       if (prewrite !== undefined) this.#join(prewrite, row.commitTs, row.op, out)
     }
-    for (const row of this.#earlyRollbacks) {
-      const prewrite = this.#prewrites.find(row)
-      if (prewrite !== undefined) this.#prewrites.take(prewrite)
+    for (const row of this.#earlyRollbacks ?? []) {
+      const prewrite = this.#prewrites?.find(row)
+      if (prewrite !== undefined) this.#prewrites?.take(prewrite)
     }
     this.#dropEarly()
   }
 
   #early(row: RowCursor): EarlyRow {
     const frame = Buffer.from(row.frame.subarray(row.keyAt, row.keyEnd))
-    this.#arena.charge(frame.length + EARLY_ROW_BYTES)
+    this.#owner.arena.charge(frame.length + EARLY_ROW_BYTES)
     const { startTs, startLow, commitTs, op } = row
     return { startTs, startLow, frame, keyAt: 0, keyEnd: frame.length, commitTs, op }
   }
 
   #dropEarly(): void {
-    for (const { keyEnd } of [...this.#earlyCommits, ...this.#earlyRollbacks]) {
-      this.#arena.charge(-keyEnd - EARLY_ROW_BYTES)
+    for (const { keyEnd } of [...(this.#earlyCommits ?? []), ...(this.#earlyRollbacks ?? [])]) {
+      this.#owner.arena.charge(-keyEnd - EARLY_ROW_BYTES)
     }
-    this.#earlyCommits = []
-    this.#earlyRollbacks = []
+    this.#earlyCommits = undefined
+    this.#earlyRollbacks = undefined
+  }
+
+  #contains(row: RowCursor): boolean {
+    this.#filter ??= compileFilter(this.hold)
+    return this.#filter(row)
   }
 
   #checkOrder(startTs: Ts, commitTs: Ts): void {

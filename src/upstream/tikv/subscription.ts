@@ -11,6 +11,8 @@ export interface SubscriptionOptions {
   /** Doubles as the request id on the wire: unique in the process, never reused. */
   readonly id: number
   readonly range: KeyRange
+  /** What is cut off before the keys that it gets. */
+  readonly keyPrefixLength: number
   readonly startTs: Ts
   readonly sink: FeedSink
   readonly filterLoop: boolean
@@ -27,6 +29,7 @@ const SMALL = 64
 export class FeedSubscription implements Subscription {
   readonly id: number
   readonly range: KeyRange
+  readonly keyPrefixLength: number
   readonly startTs: Ts
   readonly filterLoop: boolean
   readonly lock: RangeLock
@@ -50,6 +53,7 @@ export class FeedSubscription implements Subscription {
   constructor(options: SubscriptionOptions) {
     this.id = options.id
     this.range = options.range
+    this.keyPrefixLength = options.keyPrefixLength
     this.startTs = this.resolvedTs = options.startTs
     this.filterLoop = options.filterLoop
     this.lock = new RangeLock(options.range, options.startTs)
