@@ -25,6 +25,7 @@ export interface TableShape {
   readonly columns?: readonly string[]
   readonly ineligible?: boolean
   readonly partitions?: readonly bigint[]
+  readonly view?: boolean
 }
 
 export function tableOf(shape: TableShape): TableInfo {
@@ -69,7 +70,7 @@ export function tableOf(shape: TableShape): TableInfo {
     updateTs: 0n,
     maxColumnId: columns.length,
     partitions: shape.partitions?.map((id, i) => ({ id, name: ciName(`p${i}`) })),
-    isView: false,
+    isView: shape.view === true,
     isSequence: false,
     tempTableType: 0,
   }
@@ -92,10 +93,12 @@ export interface JobShape {
 }
 
 /** Partition definitions that the reader of table info takes. */
-const stored = (shape: TableShape): JsonObject =>
-  shape.partitions === undefined
+const stored = (shape: TableShape): JsonObject => ({
+  ...(shape.view === true ? { view: { view_select: 'SELECT 1' } } : {}),
+  ...(shape.partitions === undefined
     ? {}
-    : { partition: { enable: true, type: 2, expr: 'id', num: shape.partitions.length } }
+    : { partition: { enable: true, type: 2, expr: 'id', num: shape.partitions.length } }),
+})
 
 export const jobText = (job: JobShape): string =>
   stringifyDdlJob({
@@ -152,6 +155,13 @@ export class MemoryMeta implements MetaReader {
   putDatabase(id: bigint, name: string, tables: readonly TableShape[] = []): void {
     this.put(databaseKey(id), stringifyDatabaseInfo(databaseOf(id, name)))
     for (const table of tables) this.put(tableKey(id, table.id), stringifyTableInfo(tableOf(table), stored(table)))
+  }
+
+  /** The same metadata, read at another ts. */
+  as(ts: bigint): MemoryMeta {
+    const copy = new MemoryMeta(ts, 0n)
+    for (const [key, pair] of this.#pairs) copy.#pairs.set(key, pair)
+    return copy
   }
 
   async get(key: Uint8Array): Promise<Uint8Array | undefined> {

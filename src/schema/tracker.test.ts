@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { schemaDiffKey } from '../tidb/meta-key.ts'
 import { Ts } from '../tidb/ts.ts'
-import { jobOf, type JobShape, MemoryMeta, type TableShape, trackerWith } from './test-schema.ts'
-import type { SchemaTracker, TrackedDdl } from './tracker.ts'
+import { loadSchema } from './snapshot.ts'
+import { jobOf, type JobShape, MemoryMeta, type TableShape, testFilter, trackerWith } from './test-schema.ts'
+import { createSchemaTracker, type SchemaTracker, type TrackedDdl } from './tracker.ts'
 
 const t: TableShape = { id: 10n, name: 't' }
 
@@ -201,6 +202,113 @@ test('tables that swap their names in one statement are split into one event eac
     ],
   )
   assert.deepEqual(tablesAt(tracker, 110n), ['test.a#11', 'test.b#10'])
+})
+
+test('a table keeps its id and its rows over a rename into another database', async () => {
+  const tracker = await trackerWith([t])
+  apply(tracker, { id: 1n, type: 1, ts: 110n, schemaId: 5n, database: 'shop' })
+  const [one] = apply(tracker, { id: 2n, type: 14, ts: 120n, schemaId: 5n, table: { id: 10n, name: 'moved' } })
+  assert.deepEqual(
+    [one?.event.before, one?.event.after].map((table) => `${table?.schema}.${table?.table}`),
+    ['test.t', 'shop.moved'],
+  )
+  const [two] = apply(tracker, {
+    id: 3n,
+    type: 47,
+    ts: 130n,
+    tables: [{ id: 10n, name: 't2' }],
+    version: 2,
+    rawArgs: {
+      rename_table_infos: [
+        { table_id: 10, new_schema_id: 1, old_schema_id: 5, old_schema_name: { O: 'shop', L: 'shop' } },
+      ],
+    },
+  })
+  assert.equal(two?.event.query, 'RENAME TABLE `shop`.`moved` TO `test`.`t2`')
+  assert.deepEqual(
+    [119n, 120n, 130n].map((ts) => tablesAt(tracker, ts)),
+    [['test.t#10'], ['shop.moved#10'], ['test.t2#10']],
+  )
+  assert.deepEqual(
+    tracker.schemasFrom(10n, Ts(110n)).map(({ schema, version }) => `${schema} ${version}`),
+    ['test 100', 'shop 120', 'test 130'],
+  )
+})
+
+test('of tables renamed together, each passes the filter by itself', async () => {
+  const rename = (id: number, schemaId: number, name: string): object => ({
+    table_id: id,
+    new_schema_id: schemaId,
+    old_schema_id: 1,
+    old_schema_name: { O: 'test', L: 'test' },
+    old_table_name: { O: name, L: name },
+  })
+  const job = (ts: bigint, tables: readonly TableShape[], renames: readonly object[]): JobShape => ({
+    id: ts,
+    type: 47,
+    ts,
+    tables,
+    version: 2,
+    rawArgs: JSON.parse(JSON.stringify({ rename_table_infos: renames })),
+  })
+  const tracker = await trackerWith([t, { id: 11n, name: 'u' }])
+  const sent = apply(
+    tracker,
+    job(
+      110n,
+      [
+        { id: 10n, name: 'out1' },
+        { id: 80n, name: 'out8' },
+        { id: 11n, name: 'w' },
+      ],
+      [rename(10, 1, 't'), rename(80, 1, 'out7'), rename(11, 1, 'u')],
+    ),
+  )
+  assert.deepEqual(
+    sent.map(({ event }) => event.query),
+    ['RENAME TABLE `test`.`t` TO `test`.`out1`', 'RENAME TABLE `test`.`u` TO `test`.`w`'],
+  )
+  assert.deepEqual(tablesAt(tracker, 110n), ['test.w#11'])
+  const into = job(120n, [{ id: 80n, name: 'in' }], [rename(80, 1, 'out8')])
+  assert.throws(() => apply(tracker, into), { code: 'CDC:ErrSyncRenameTableFailed' })
+  const away = job(130n, [{ id: 11n, name: 'w' }], [rename(11, 77, 'w')])
+  assert.throws(() => apply(tracker, away), { code: 'CDC:ErrSnapshotSchemaNotFound' })
+})
+
+test('an exchange across the border of the filter is an error, outside of it nothing', async () => {
+  const p = { id: 20n, name: 'p', partitions: [21n, 22n] }
+  const tracker = await trackerWith([p])
+  const exchange = { id: 1n, type: 42, ts: 110n, tableId: 80n, table: { ...p, partitions: [80n, 22n] } }
+  assert.throws(() => apply(tracker, exchange), { code: 'CDC:ErrExchangePartition' })
+  const outside = { id: 2n, type: 42, ts: 120n, tableId: 80n, table: { id: 81n, name: 'out', partitions: [80n] } }
+  assert.deepEqual(apply(tracker, outside), [])
+})
+
+test('a dropped table comes back under its id with its rows, under its name or another', async () => {
+  const tracker = await trackerWith([t])
+  apply(tracker, { id: 1n, type: 4, ts: 110n, table: t })
+  const query = 'FLASHBACK TABLE t TO t_back'
+  const [back] = apply(tracker, { id: 2n, type: 25, ts: 120n, table: { id: 10n, name: 't_back' }, query })
+  assert.match(back?.event.query ?? '', /FLASHBACK TABLE .*t_back/)
+  assert.deepEqual(
+    [109n, 110n, 120n].map((ts) => tablesAt(tracker, ts)),
+    [['test.t#10'], [], ['test.t_back#10']],
+  )
+})
+
+test('in BDR mode only DDLs of the primary are sent, all change the schema', async () => {
+  const meta = new MemoryMeta(100n, 100n)
+  meta.putDatabase(1n, 'test', [t])
+  const loaded = await loadSchema(meta, testFilter, new AbortController().signal)
+  const tracker = createSchemaTracker(loaded, { filter: testFilter, bdrMode: true })
+  const [ddl] = apply(tracker, { id: 1n, type: 3, ts: 110n, table: { id: 11n, name: 'u' } })
+  assert.equal(ddl?.ignored, true)
+  assert.deepEqual(tablesAt(tracker, 110n), ['test.t#10', 'test.u#11'])
+})
+
+test('a table job without its table is refused by name', async () => {
+  const tracker = await trackerWith([t])
+  assert.throws(() => apply(tracker, { id: 1n, type: 5, ts: 110n, tableId: 10n }), { code: 'CDC:ErrInvalidDDLJob' })
 })
 
 test('tables created together become one event each, without the filtered and ineligible ones', async () => {

@@ -319,6 +319,12 @@ class Tracker implements SchemaTracker {
       if (rename === undefined) return []
       const newSchema = this.#history.latestSchema(rename.newSchemaId)
       const old = this.#history.latestTable(rename.tableId)
+      // The job does not name the schema, so the statement cannot be told: only a filter of single tables lets it be unknown.
+      if (newSchema === undefined && old !== undefined)
+        throw new CdcError(
+          'CDC:ErrSnapshotSchemaNotFound',
+          `DDL job ${job.id} renames table ${old.name}(${old.id}) into schema ${rename.newSchemaId}, which is not in the snapshot`,
+        )
       const newName = table.info.name.original
       const oldSchema = rename.oldSchema || ((old && this.#history.latestSchema(old.schemaId)?.name) ?? '')
       const query =
