@@ -27,7 +27,9 @@ const URIS: readonly (readonly [uri: string, code: string, what: RegExp])[] = [
   ['mysql://root@127.0.0.1:4000/', 'ErrSinkURIInvalid', unbuilt],
   ['tidb+ssl://root@h/', 'ErrSinkURIInvalid', unbuilt],
   ['pulsar://h:6650/t?protocol=canal-json', 'ErrSinkURIInvalid', unbuilt],
-  ['s3://bucket/prefix?protocol=canal-json', 'ErrSinkURIInvalid', unbuilt],
+  ['s3:///prefix?protocol=canal-json', 'ErrStorageSinkInvalidConfig', /please specify the bucket for s3/],
+  ['s3://b/p?protocol=csv&access-key=a', 'ErrStorageSinkInvalidConfig', /secret_access_key not found/],
+  ['s3://b/p?protocol=csv&endpoint=h:9000', 'ErrStorageSinkInvalidConfig', /needs scheme and host/],
   ['gcs://bucket/prefix?protocol=csv', 'ErrSinkURIInvalid', unbuilt],
   ['kafka://127.0.0.1:9092/?protocol=canal-json', 'ErrKafkaInvalidConfig', /no topic is specified in sink-uri/],
   ['kafka://127.0.0.1:9092/a%20b?protocol=canal-json', 'ErrKafkaInvalidConfig', /topic name 'a b' is illegal/],
@@ -36,11 +38,11 @@ const URIS: readonly (readonly [uri: string, code: string, what: RegExp])[] = [
   ['kafka://::1:9092/t?protocol=canal-json', 'ErrSinkURIInvalid', /IPv6/],
   ['kafka://127.0.0.1:9092/t', 'ErrSinkUnknownProtocol', /unknown '' message protocol for sink/],
   ['kafka://127.0.0.1:9092/t?protocol=random', 'ErrSinkUnknownProtocol', /unknown 'random' message protocol for sink/],
-  ['kafka://127.0.0.1:9092/t?protocol=avro', 'ErrSinkUnknownProtocol', unbuilt],
+  ['kafka://127.0.0.1:9092/t?protocol=avro', 'ErrCodecInvalidConfig', /requires parameter "schema-registry"/],
+  ['kafka://127.0.0.1:9092/t?protocol=csv', 'ErrSinkUnknownProtocol', /unknown 'csv' message protocol/],
   ['kafka://127.0.0.1:9092/t?protocol=canal', 'ErrSinkUnknownProtocol', unbuilt],
   ['blackhole://?protocol=random', 'ErrSinkUnknownProtocol', /unknown 'random'/],
-  ['file:///tmp/x?protocol=csv', 'ErrSinkUnknownProtocol', unbuilt],
-  ['file:///tmp/x?protocol=open-protocol', 'ErrSinkUnknownProtocol', /file takes canal-json/],
+  ['file:///tmp/x?protocol=open-protocol', 'ErrSinkUnknownProtocol', /storage takes csv and canal-json/],
   ['file://relative/x?protocol=canal-json', 'ErrStorageSinkInvalidConfig', /absolute/],
   [
     'file:///tmp/x?protocol=canal-json&flush-interval=5',
@@ -118,11 +120,29 @@ const CONFIGS: readonly (readonly [toml: string, code: string, what: RegExp])[] 
   ],
   ['[sink.kafka-config]\npartition-num = 0', 'ErrKafkaInvalidPartitionNum', /invalid partition num 0/],
   ['[sink.kafka-config]\nsasl-oauth-token-url = "http://h"', 'ErrInvalidReplicaConfig', unbuilt],
-  ['[sink.kafka-config]\noutput-raw-change-event = true', 'ErrInvalidReplicaConfig', unbuilt],
   [
-    '[sink.kafka-config.large-message-handle]\nlarge-message-handle-option = "claim-check"',
+    '[sink.kafka-config.large-message-handle]\nlarge-message-handle-option = "handle-key-only"',
     'ErrInvalidReplicaConfig',
-    unbuilt,
+    /protocol is canal-json, but enable-tidb-extension is false/,
+  ],
+  [
+    '[sink.kafka-config.codec-config]\nenable-tidb-extension = true\n' +
+      '[sink.kafka-config.large-message-handle]\nlarge-message-handle-option = "claim-check"',
+    'ErrInvalidReplicaConfig',
+    /claim-check-storage-uri is empty/,
+  ],
+  [
+    '[sink.kafka-config.codec-config]\nenable-tidb-extension = true\n' +
+      '[sink.kafka-config.large-message-handle]\nlarge-message-handle-option = "claim-check"\n' +
+      'claim-check-storage-uri = "ftp://h/x"',
+    'ErrStorageSinkInvalidConfig',
+    /the storage scheme \(ftp\) is not supported/,
+  ],
+  [
+    'force-replicate = true\n[sink.kafka-config.codec-config]\nenable-tidb-extension = true\n' +
+      '[sink.kafka-config.large-message-handle]\nlarge-message-handle-option = "handle-key-only"',
+    'ErrInvalidReplicaConfig',
+    /force-replicate must be disabled/,
   ],
   [
     '[sink.kafka-config.large-message-handle]\nlarge-message-handle-option = "drop"',
@@ -142,6 +162,26 @@ for (const [toml, code, what] of CONFIGS)
       code: `CDC:${code}`,
       message: what,
     }))
+
+/** Files for a storage sink, which writes csv. */
+const CSV: readonly (readonly [toml: string, what: RegExp])[] = [
+  ['[sink.csv]\nquote = "ab"', /quote contains more than one character/],
+  ['[sink.csv]\nquote = "\\n"', /quote cannot be line break character/],
+  ['[sink.csv]\ndelimiter = ""', /delimiter cannot be empty/],
+  ['[sink.csv]\ndelimiter = "abcd"', /delimiter contains more than three characters/],
+  ['[sink.csv]\ndelimiter = "a\\r"', /delimiter contains line break characters/],
+  ['[sink.csv]\ndelimiter = "é"', /not ASCII/],
+  ['[sink.csv]\ndelimiter = "a|"\nquote = "|"', /quote and delimiter have common characters/],
+  ['[sink.csv]\nbinary-encoding-method = "base32"', /can only be base64 or hex/],
+  ['[sink]\ndelete-only-output-handle-key-columns = true', /CSV protocol always output all columns/],
+]
+
+for (const [toml, what] of CSV)
+  test(`csv with ${JSON.stringify(toml)}`, () =>
+    assert.throws(
+      () => checkReplicaConfig('file:///tmp/x?protocol=csv', parseReplicaConfigToml(toml, 'f.toml').config),
+      { code: 'CDC:ErrSinkInvalidConfig', message: what },
+    ))
 
 test('every fault is named, not only the first', () => {
   const { config } = parseReplicaConfigToml(

@@ -152,9 +152,6 @@ function checkIntegrity({ integrity, sink }: ReplicaConfig, faults: SinkFaults):
 function checkUnbuilt(config: ReplicaConfig, faults: SinkFaults): void {
   if (config.consistent.level === 'eventual')
     faults.unbuilt('CDC:ErrInvalidReplicaConfig', 'invalid replica config, consistent.level = eventual (redo log)')
-  for (const table of [config.sink.kafkaConfig, config.sink.cloudStorageConfig])
-    if (table?.['outputRawChangeEvent'] === true)
-      faults.unbuilt('CDC:ErrInvalidReplicaConfig', 'invalid replica config, output-raw-change-event = true')
   const { enableSyncPoint: _syncPoint, bdrMode: _bdrMode, ...others } = config // refused above, by their sink
   walkUnbuilt(REPLICA_CONFIG.fields, { ...others }, [], (path) =>
     faults.unbuilt('CDC:ErrInvalidReplicaConfig', `${path.join('.')}`),

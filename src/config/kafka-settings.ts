@@ -37,6 +37,8 @@ export function kafkaSettings(
       `topic name '${topic}' is illegal: Kafka allows a-z A-Z 0-9 . _ - and 249 characters`,
     )
   const codec = codecSettings(uri, config, faults)
+  if (codec?.protocol === 'csv')
+    faults.add('CDC:ErrSinkUnknownProtocol', `unknown 'csv' message protocol for sink: it is for storage`)
   const partitionNum = given.int('partitionNum')
   if (partitionNum !== undefined && (partitionNum <= 0 || partitionNum > 0x7fff_ffff))
     faults.add('CDC:ErrKafkaInvalidPartitionNum', `invalid partition num ${partitionNum}`)

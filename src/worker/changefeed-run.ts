@@ -363,7 +363,7 @@ export class ChangefeedRun implements AsyncDisposable {
       partitionOf: dispatcher.compile(table, partitions),
       encoder: protocol?.compile(shown),
       select: selection?.select,
-      splitUpdates: open.config.sink.kafkaConfig?.['outputRawChangeEvent'] !== true,
+      splitUpdates: splitsUpdates(open),
     })
   }
 
@@ -457,6 +457,12 @@ export class ChangefeedRun implements AsyncDisposable {
   #trouble(level: 'warning' | 'error', error: unknown): void {
     this.#parts.post(troubleOf(this.#parts.open.epoch, level, error))
   }
+}
+
+/** Whether updates of a primary or unique key leave as a delete and an insert: each sink has its own switch. */
+function splitsUpdates({ sink, config }: OpenChangefeed): boolean {
+  const table = sink.scheme === 'storage' ? config.sink.cloudStorageConfig : config.sink.kafkaConfig
+  return table?.['outputRawChangeEvent'] !== true
 }
 
 /** An error as the owner is told. */

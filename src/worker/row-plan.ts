@@ -57,8 +57,8 @@ export function compileRowPlan(parts: RowPlanParts): RowPlan {
       if (after !== undefined) inserts.push(row)
       else if (pass !== 'rest') send(row, out)
     } else if (changesKey(before, after)) {
-      if (pass !== 'rest') send({ ...row, after: undefined }, out)
-      inserts.push({ ...row, before: undefined })
+      if (pass !== 'rest') send({ ...row, ...checksumOf(row, 'previous'), after: undefined }, out)
+      inserts.push({ ...row, ...checksumOf(row, 'current'), before: undefined })
     } else {
       updates.push(row)
     }
@@ -97,6 +97,11 @@ export function compileRowPlan(parts: RowPlanParts): RowPlan {
       encoder?.flush(out)
     },
   }
+}
+
+/** Half of a split update has the checksum of its own side alone. */
+function checksumOf({ checksum }: RowChange, side: 'current' | 'previous'): Pick<RowChange, 'checksum'> {
+  return checksum === undefined ? {} : { checksum: { ...checksum, current: 0, previous: 0, [side]: checksum[side] } }
 }
 
 function sameValue(a: Value, b: Value): boolean {
