@@ -2,7 +2,7 @@ import iconv from 'iconv-lite'
 
 /**
  * Sort keys: the bytes that stand for a string in index keys and clustered keys. `_bin` collations and
- * utf8mb4_general_ci follow TiDB pkg/util/collate; the keys of unicode_ci and 0900_ai_ci equate and order common text
+ * utf8mb4_general_ci follow TiDB pkg/util/collate; the keys of unicode_ci, 0900_ai_ci and chinese_ci equate and order common text
  * alike, but their weights are our own: no reader takes text from such a key, since the row stores the column in full.
  */
 type SortKey = (bytes: Uint8Array) => Uint8Array
@@ -17,7 +17,15 @@ const padded: SortKey = (bytes) => {
   return bytes.subarray(0, end)
 }
 
-const gbkBytes: SortKey = (bytes) => padded(iconv.encode(decoder.decode(bytes), 'gbk'))
+const encoded =
+  (charset: 'gbk' | 'gb18030'): SortKey =>
+  (bytes) =>
+    iconv.encode(decoder.decode(padded(bytes)), charset)
+
+const encodedCi =
+  (charset: 'gbk' | 'gb18030'): SortKey =>
+  (bytes) =>
+    iconv.encode(decoder.decode(padded(bytes)).toUpperCase(), charset)
 
 const generalCi: SortKey = (bytes) => weights(decoder.decode(padded(bytes)), generalWeight)
 
@@ -32,7 +40,10 @@ const SORT_KEYS: Readonly<Record<string, SortKey>> = {
   utf8_bin: padded,
   utf8mb4_bin: padded,
   utf8mb4_0900_bin: whole,
-  gbk_bin: gbkBytes,
+  gbk_bin: encoded('gbk'),
+  gbk_chinese_ci: encodedCi('gbk'),
+  gb18030_bin: encoded('gb18030'),
+  gb18030_chinese_ci: encodedCi('gb18030'),
   utf8_general_ci: generalCi,
   utf8mb4_general_ci: generalCi,
   utf8_unicode_ci: unicodeCi,

@@ -130,4 +130,4 @@ for (const [collate, a, b, equal] of [
     assert.equal(hex(sortKeyOf(collate, text(a))) === hex(sortKeyOf(collate, text(b))), equal))
 
 test('an unknown collation is refused by name', () =>
-  assert.throws(() => sortKeyOf('gb18030_chinese_ci', text('x')), /gb18030_chinese_ci/))
+  assert.throws(() => sortKeyOf('utf8mb4_german2_ci', text('x')), /utf8mb4_german2_ci/))

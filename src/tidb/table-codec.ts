@@ -155,14 +155,14 @@ function indexValue(
 
 /** 8 bytes big-endian, the sign not flipped. */
 function plainHandle(handle: Uint8Array): Uint8Array {
-  const plain = handle.slice()
+  const plain = Uint8Array.from(handle)
   plain[0] = (plain[0] ?? 0) ^ 0x80
   return plain
 }
 
 /** The handle in the value of a distinct entry made by {@link encodeIndexEntry}. */
 export function handleOfDistinctValue(info: TableInfo, value: Uint8Array): Uint8Array {
-  if (!info.isCommonHandle) return plainHandle(value.slice(value.length - 8))
+  if (!info.isCommonHandle) return plainHandle(value.subarray(value.length - 8))
   const at = value[1] === VERSION_FLAG ? 3 : 1
   if (value[at] !== COMMON_HANDLE_FLAG) throw new RangeError('index value has no common handle')
   const length = ((value[at + 1] ?? 0) << 8) | (value[at + 2] ?? 0)

@@ -4,6 +4,7 @@ import type { ColumnInfo, IndexColumn, IndexInfo, TableInfo } from '../../../tid
 import { SqlError, unsupported } from '../error.ts'
 import type { ColumnNode, CreateTableStatement, IndexNode, IndexPart } from '../parser/ast.ts'
 import type { CastContext } from '../value/cast.ts'
+import { bytesPerCharacter } from '../value/collation.ts'
 import type { Collation } from '../value/collation.ts'
 import { buildColumn } from './build-column.ts'
 import { resolveCollation } from './field-type.ts'
@@ -156,8 +157,7 @@ function keyBytes(info: TableInfo, part: IndexColumn): number {
   if (type === undefined || !(isTextType(type) || isBlobType(type) || type.charset === 'binary')) return 8
   const isString = isBlobType(type) || type.tp === MysqlType.Varchar || type.tp === MysqlType.String
   if (!isString) return 8
-  const width = type.charset === 'utf8mb4' ? 4 : type.charset === 'utf8' ? 3 : 1
-  return (part.length === -1 ? type.flen : part.length) * width
+  return (part.length === -1 ? type.flen : part.length) * bytesPerCharacter(type.charset)
 }
 
 function freeName(info: TableInfo, node: IndexNode): string {

@@ -2,7 +2,7 @@ import { FieldFlag, MysqlType } from '../../../tidb/table-info.ts'
 import type { FieldType } from '../../../tidb/table-info.ts'
 import { SqlError, unsupported } from '../error.ts'
 import type { TypeNode } from '../parser/ast.ts'
-import { defaultCollation, findCollation } from '../value/collation.ts'
+import { bytesPerCharacter, defaultCollation, findCollation } from '../value/collation.ts'
 import type { Collation } from '../value/collation.ts'
 
 /** Code, and display width of the signed and the unsigned form. */
@@ -88,6 +88,9 @@ export function buildFieldType(node: TypeNode, column: string, table: Collation)
     case 'JSON':
       return { ...BINARY, tp: MysqlType.Json, flag: FieldFlag.Binary, flen: 4_294_967_295, decimal: 0 }
     case 'VECTOR':
+      if ((node.length ?? 0) > 16_383)
+        throw new SqlError(1074, `vector cannot have more than 16383 dimensions (column '${column}')`)
+      return { ...BINARY, tp: MysqlType.VectorFloat32, flag: FieldFlag.Binary, flen: node.length ?? -1, decimal: 0 }
     case 'GEOMETRY':
       throw unsupported(`type ${node.name}`)
     default:
@@ -179,8 +182,7 @@ function buildString(node: TypeNode, column: string, table: Collation): FieldTyp
     throw new SqlError(1064, `You have an error in your SQL syntax: ${node.name} needs a length`)
   const flen = node.length ?? 1
   const { binaryFlag, ...text } = isBinary ? { ...BINARY, binaryFlag: FieldFlag.Binary } : textOf(node, table)
-  const limit =
-    tp === MysqlType.String ? 255 : text.charset === 'utf8mb4' ? 16_383 : text.charset === 'utf8' ? 21_845 : 65_535
+  const limit = tp === MysqlType.String ? 255 : Math.floor(65_535 / (isBinary ? 1 : bytesPerCharacter(text.charset)))
   if (flen > limit)
     throw new SqlError(1074, `Column length too big for column '${column}' (max = ${limit}); use BLOB or TEXT instead`)
   return { ...text, tp, flag: binaryFlag, flen, decimal: 0 }
@@ -194,9 +196,7 @@ function buildBlob(
   const { binaryFlag, ...text } = isBinary ? { ...BINARY, binaryFlag: FieldFlag.Binary } : textOf(node, table)
   if (node.length === undefined || (node.name !== 'BLOB' && node.name !== 'TEXT'))
     return { ...text, tp, flag: binaryFlag, flen, decimal: 0 }
-  const bytes =
-    node.length *
-    (isBinary || text.charset === 'binary' ? 1 : text.charset === 'utf8mb4' ? 4 : text.charset === 'utf8' ? 3 : 1)
+  const bytes = node.length * (isBinary ? 1 : bytesPerCharacter(text.charset))
   const sized = Object.values(BLOBS).find(([, limit, binary]) => binary === isBinary && bytes <= limit)
   return {
     ...text,

@@ -1,9 +1,10 @@
+import { encodeJson } from '../../../tidb/json-binary-encode.ts'
 import { MysqlType } from '../../../tidb/table-info.ts'
 import type { FieldType } from '../../../tidb/table-info.ts'
 import type { Value as StoredValue } from '../../../tidb/value.ts'
 import { Decimal } from '../value/decimal.ts'
 import { enumAt, setOf } from '../value/cast.ts'
-import { formatJson, parseJsonText } from '../value/json.ts'
+import { formatJson, readJson } from '../value/json.ts'
 import { formatDateTime, formatDuration, parseDateTimeText, parseDurationText, zeroDateTime } from '../value/time.ts'
 import type { DateTime } from '../value/time.ts'
 import { timestampFromUtc } from '../value/time-zone.ts'
@@ -11,7 +12,16 @@ import type { TimeZone } from '../value/time-zone.ts'
 import { bitsToInteger } from '../value/value.ts'
 import type { Value } from '../value/value.ts'
 
-/** A value of a column's type as the row codec takes it; TIMESTAMP text is UTC. */
+/**
+ * The type that the row codec is given for a column: JSON goes through it as bytes, because its text does not tell a
+ * double from an integer.
+ */
+export const storedType = (type: FieldType): FieldType =>
+  type.tp === MysqlType.Json && !type.array
+    ? { ...type, tp: MysqlType.LongBlob, charset: 'binary', collate: 'binary' }
+    : type
+
+/** A value of a column's type as the row codec takes it (see {@link storedType}); TIMESTAMP text is UTC. */
 export function toStored(value: Exclude<Value, null>, _type: FieldType): Exclude<StoredValue, null> {
   if (typeof value === 'bigint' || typeof value === 'number' || value instanceof Uint8Array) return value
   if (typeof value === 'string') return Buffer.from(value, 'utf8')
@@ -33,7 +43,9 @@ export function toStored(value: Exclude<Value, null>, _type: FieldType): Exclude
     case 'bits':
       return bitsToInteger(value.bytes)
     case 'json':
-      return value.text ?? formatJson(value.value)
+      return value.binary ?? encodeJson(formatJson(value.value))
+    case 'vector':
+      return value.elements
   }
 }
 
@@ -83,7 +95,9 @@ export function fromStored(value: StoredValue, type: FieldType, zone: TimeZone):
       }
     }
     case MysqlType.Json:
-      return { type: 'json', value: parseJsonText(String(value)) }
+      return readJson(value)
+    case MysqlType.VectorFloat32:
+      return { type: 'vector', elements: value instanceof Float32Array ? value : new Float32Array() }
     default:
       return bytesOf(value, type)
   }

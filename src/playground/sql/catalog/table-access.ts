@@ -1,20 +1,21 @@
 import { ByteWriter } from '../../../tidb/byte-writer.ts'
-import { createCellFormat } from '../../../tidb/cell.ts'
-import type { CellFormat } from '../../../tidb/cell.ts'
-import { datumEnd, writeKeyDatum } from '../../../tidb/datum.ts'
-import { commonHandle, decodeInt, decodeRecordKey, indexPrefix, intHandle, recordKey } from '../../../tidb/key.ts'
+import { datumEnd } from '../../../tidb/datum.ts'
+import { indexPrefix, recordKey } from '../../../tidb/key.ts'
 import { compileRowDecoder } from '../../../tidb/row-decoder.ts'
-import { encodeRow } from '../../../tidb/row-encoder.ts'
-import type { StoredColumn } from '../../../tidb/row-encoder.ts'
-import { FieldFlag, MysqlType } from '../../../tidb/table-info.ts'
-import type { ColumnInfo, FieldType, IndexInfo, TableInfo } from '../../../tidb/table-info.ts'
+import {
+  encodeHandle,
+  encodeIndexEntry,
+  encodeTableRow,
+  handleOfDistinctValue,
+  indexDatums,
+  primaryOffset,
+} from '../../../tidb/table-codec.ts'
+import type { IndexInfo, TableInfo } from '../../../tidb/table-info.ts'
 import { utcZone } from '../../../tidb/time-zone.ts'
-import { findCollation } from '../value/collation.ts'
-import { toBytes, toText } from '../value/value.ts'
-import type { Row, Value } from '../value/value.ts'
-import { fromStored, toStored } from './stored-value.ts'
+import type { Value as StoredValue } from '../../../tidb/value.ts'
 import type { TimeZone } from '../value/time-zone.ts'
-import { isTextType } from './type-text.ts'
+import type { Row, Value } from '../value/value.ts'
+import { fromStored, storedType, toStored } from './stored-value.ts'
 
 /** One key of an index. `unique`: no other row may have it; a NULL among the columns makes an entry not unique. */
 export interface IndexEntry {
@@ -24,8 +25,9 @@ export interface IndexEntry {
   readonly unique: boolean
 }
 
-/** How rows of one table version become keys and values, decided once. */
+/** How rows of one physical table in one version become keys and values, decided once. */
 export interface TableAccess {
+  /** Its id is physical: of a partition, that of the partition. */
   readonly info: TableInfo
   /** Offset of the column that is the int handle; -1 = none. */
   readonly handleOffset: number
@@ -43,6 +45,7 @@ export interface TableAccess {
 
 const compiled = new WeakMap<TableInfo, TableAccess>()
 
+/** Of a table without partitions, or of one partition (see `partitionsOf`). */
 export function accessOf(info: TableInfo): TableAccess {
   let access = compiled.get(info)
   if (access === undefined) {
@@ -52,66 +55,43 @@ export function accessOf(info: TableInfo): TableAccess {
   return access
 }
 
-/** A column of a key with how it is written. */
-interface KeyPart {
-  readonly column: ColumnInfo
-  readonly format: CellFormat
-  /** Prefix length, -1 = whole. */
-  readonly length: number
-}
-
 function compileAccess(info: TableInfo): TableAccess {
-  const handleOffset = info.pkIsHandle ? info.columns.findIndex(({ type }) => (type.flag & FieldFlag.PriKey) !== 0) : -1
-  const primary = info.indexes.find((index) => index.primary)
-  const clustered = info.isCommonHandle && primary !== undefined ? partsOf(info, primary) : undefined
-  const indexes = info.indexes
-    .filter((index) => !(index.primary && info.isCommonHandle))
-    .map((index) => ({ index, parts: partsOf(info, index) }))
-  const skipped = new Set(
-    handleOffset >= 0
-      ? [handleOffset]
-      : (clustered ?? [])
-          .filter((part) => part.length === -1 && !needsRestoredData(part.column.type))
-          .map((part) => part.column.offset),
-  )
-  const decoder = compileRowDecoder(info, info.columns, utcZone)
-  const partsByIndex = new Map(indexes.map(({ index, parts }) => [index.id, parts]))
-
-  const handleOf = (row: Row, rowId: bigint): Uint8Array => {
-    if (handleOffset >= 0) return intHandle(BigInt.asIntN(64, integerOf(row[handleOffset] ?? null)))
-    if (clustered === undefined) return intHandle(rowId)
-    return commonHandle(
-      writeParts(
-        new ByteWriter(32),
-        clustered,
-        clustered.map(({ column }) => row[column.offset] ?? null),
-      ).finish(),
-    )
+  const stored: TableInfo = {
+    ...info,
+    columns: info.columns.map((column) => ({ ...column, type: storedType(column.type) })),
   }
-
-  const entryOf = (index: IndexInfo, parts: readonly KeyPart[], row: Row, handle: Uint8Array): IndexEntry => {
-    const values = parts.map(({ column }) => row[column.offset] ?? null)
-    const unique = index.unique && !values.includes(null)
-    const writer = writeParts(new ByteWriter(64).append(indexPrefix(info.id, BigInt(index.id))), parts, values)
-    if (!unique) {
-      if (info.isCommonHandle) writer.append(handle)
-      else writer.u8(3).append(handle)
-    }
-    return { index, key: writer.finish(), value: unique ? uniqueValue(info, handle) : Uint8Array.of(0x30), unique }
-  }
+  const indexes = stored.indexes.filter((index) => !(index.primary && info.isCommonHandle))
+  const decoder = compileRowDecoder(stored, stored.columns, utcZone)
+  const valuesOf = (row: Row): StoredValue[] =>
+    info.columns.map(({ type }, offset) => {
+      const value = row[offset] ?? null
+      return value === null ? null : toStored(value, type)
+    })
 
   return {
     info,
-    handleOffset,
-    handleOf,
+    handleOffset: primaryOffset(info),
+    handleOf: (row, rowId) => encodeHandle(stored, valuesOf(row), rowId, utcZone),
     recordKey: (handle) => recordKey(info.id, handle),
-    encode: (row) => encodeRow(storedColumns(info, row, skipped), utcZone),
+    encode: (row) => encodeTableRow(stored, valuesOf(row), utcZone),
     decode: (key, value, zone) =>
-      decoder(key, value).map((stored, i) => fromStored(stored, info.columns[i]?.type ?? missing(), zone)),
-    indexEntries: (row, handle) => indexes.map(({ index, parts }) => entryOf(index, parts, row, handle)),
+      decoder(key, value).map((cell, i) => fromStored(cell, info.columns[i]?.type ?? missing(), zone)),
+    indexEntries: (row, handle) => {
+      if (indexes.length === 0) return []
+      const at = { tableId: info.id, handle, row: valuesOf(row), zone: utcZone }
+      return indexes.map((index) => {
+        const { key, value, distinct } = encodeIndexEntry(stored, index, at)
+        return { index, key, value, unique: distinct }
+      })
+    },
     indexKey: (index, values) => {
-      const parts = (partsByIndex.get(index.id) ?? clustered ?? []).slice(0, values.length)
-      return writeParts(new ByteWriter(64).append(indexPrefix(info.id, BigInt(index.id))), parts, values).finish()
+      const columns = index.columns.slice(0, values.length)
+      const row: Value[] = []
+      for (const [i, { offset }] of columns.entries()) row[offset] = values[i] ?? null
+      return new ByteWriter(64)
+        .append(indexPrefix(info.id, BigInt(index.id)))
+        .append(indexDatums(stored, { ...index, columns }, valuesOf(row), utcZone))
+        .finish()
     },
     handleOfEntry: (index, key, value) => handleInEntry(info, index, key, value),
   }
@@ -121,93 +101,10 @@ function missing(): never {
   throw new RangeError('a row has more values than its table has columns')
 }
 
-const partsOf = (info: TableInfo, index: IndexInfo): KeyPart[] =>
-  index.columns.flatMap(({ offset, length }) => {
-    const column = info.columns[offset]
-    return column === undefined ? [] : [{ column, format: createCellFormat(column.type, utcZone), length }]
-  })
-
-/** With collations on, TiDB keeps such a column in the row too: the key holds its sort key only (reference: tidb-storage 6.5). */
-function needsRestoredData(type: FieldType): boolean {
-  const isString = isTextType(type) && type.tp !== MysqlType.Enum && type.tp !== MysqlType.Set
-  if (!isString || type.collate === 'utf8mb4_0900_bin') return false
-  return !type.collate.endsWith('_bin') || type.tp === MysqlType.Varchar || type.tp === MysqlType.VarString
-}
-
-function writeParts(writer: ByteWriter, parts: readonly KeyPart[], values: readonly Value[]): ByteWriter {
-  for (const [i, part] of parts.entries()) {
-    const value = values[i] ?? null
-    if (value === null) writeKeyDatum(writer, part.format, null)
-    else writePresent(writer, part, value)
-  }
-  return writer
-}
-
-function writePresent(writer: ByteWriter, { column, format, length }: KeyPart, value: Exclude<Value, null>): void {
-  const { type } = column
-  const isString = typeof value === 'string' || value instanceof Uint8Array
-  if (!isString) return writeKeyDatum(writer, format, toStored(value, type))
-  const whole =
-    length === -1
-      ? value
-      : typeof value === 'string' && type.charset !== 'binary'
-        ? Array.from(value).slice(0, length).join('')
-        : toBytes(value).subarray(0, length)
-  const bytes = findCollation(type.collate || 'binary').sortKey(whole)
-  writeKeyDatum(writer, format, bytes, bytes)
-}
-
-const integerOf = (value: Value): bigint =>
-  typeof value === 'bigint' ? value : BigInt(value === null ? 0 : toText(value))
-
-/** Leaves out what TiDB leaves out (reference: tidb-storage 6.4). */
-function storedColumns(info: TableInfo, row: Row, skipped: ReadonlySet<number>): StoredColumn[] {
-  const columns: StoredColumn[] = []
-  for (const { id, offset, type, defaultValue, originDefault } of info.columns) {
-    const value = row[offset] ?? null
-    if (skipped.has(offset) || (value === null && defaultValue === null && originDefault === null)) continue
-    columns.push({ id, type, value: value === null ? null : toStored(value, type) })
-  }
-  return columns
-}
-
-const INDEX_VERSION = 125
-const COMMON_HANDLE = 127
-
-/** Value of a unique entry: 8 bytes of int handle, or TiDB's layout of version 1 with a common handle. */
-function uniqueValue(info: TableInfo, handle: Uint8Array): Uint8Array {
-  if (!info.isCommonHandle) return new ByteWriter(8).u64be(BigInt.asUintN(64, decodeInt(handle))).finish()
-  return new ByteWriter(16 + handle.length)
-    .u8(0)
-    .u8(INDEX_VERSION)
-    .u8(1)
-    .u8(COMMON_HANDLE)
-    .u8(handle.length >> 8)
-    .u8(handle.length & 0xff)
-    .append(handle)
-    .finish()
-}
-
+/** A distinct entry ends with its columns; any other has the handle behind them. */
 function handleInEntry(info: TableInfo, index: IndexInfo, key: Uint8Array, value: Uint8Array): Uint8Array {
-  if (!info.isCommonHandle) {
-    if (value.length < 8) return key.subarray(key.length - 8)
-    const view = new DataView(value.buffer, value.byteOffset, value.byteLength)
-    return intHandle(BigInt.asIntN(64, view.getBigUint64(value.length === 8 ? 0 : value.length - 8)))
-  }
-  for (let at = 0; at + 3 < value.length; at++)
-    if (value[at] === COMMON_HANDLE && at > 0) {
-      const length = ((value[at + 1] ?? 0) << 8) | (value[at + 2] ?? 0)
-      return value.subarray(at + 3, at + 3 + length)
-    }
-  return key.subarray(key.length - commonHandleLength(info, index, key))
-}
-
-/** Length of the handle behind the columns of an entry that is not unique. */
-function commonHandleLength(info: TableInfo, index: IndexInfo, key: Uint8Array): number {
   let at = indexPrefix(info.id, BigInt(index.id)).length
   for (let n = 0; n < index.columns.length; n++) at = datumEnd(key, at)
-  return key.length - at
+  if (at === key.length) return handleOfDistinctValue(info, value)
+  return key.subarray(info.isCommonHandle ? at : at + 1)
 }
-
-/** The row id or int primary key in a record key. */
-export const rowIdOf = (key: Uint8Array): bigint => decodeInt(decodeRecordKey(key).handle)

@@ -43,6 +43,8 @@ export function typeText(type: FieldType): string {
       return `set(${elements(type)})`
     case MysqlType.Json:
       return 'json'
+    case MysqlType.VectorFloat32:
+      return type.flen > 0 ? `vector(${type.flen})` : 'vector'
     case MysqlType.String:
       return `${isBinary ? 'binary' : 'char'}(${type.flen})`
     case MysqlType.Varchar:

@@ -1,7 +1,8 @@
 import { FieldFlag, MysqlType } from '../../../tidb/table-info.ts'
 import type { FieldType } from '../../../tidb/table-info.ts'
 import type { ResultColumn } from '../dml/select.ts'
-import { findCollation } from '../value/collation.ts'
+import { findCollation, textCollation } from '../value/collation.ts'
+import type { Collation } from '../value/collation.ts'
 import { Decimal } from '../value/decimal.ts'
 import type { DateTime, Duration } from '../value/time.ts'
 import { toBytes, toDouble, toNumeric } from '../value/value.ts'
@@ -11,7 +12,6 @@ import { PacketWriter } from './bytes.ts'
 type Present = Exclude<Value, null>
 
 const BINARY_CHARSET = 63
-const UTF8MB4_BIN = 46
 
 /** A result column as it goes over the wire. */
 export interface WireColumn {
@@ -104,14 +104,20 @@ function wireType({ tp }: FieldType): number {
     case MysqlType.MediumBlob:
     case MysqlType.LongBlob:
       return MysqlType.Blob
+    case MysqlType.VectorFloat32:
+      return MysqlType.VarString
     default:
       return tp
   }
 }
 
+/** Text is UTF-8 on the wire, whatever the column's charset. */
+const collationOf = (type: FieldType): Collation =>
+  type.charset.startsWith('utf8') && type.collate !== '' ? findCollation(type.collate) : textCollation
+
 function definitionOf(column: ResultColumn, type: FieldType): Buffer {
-  const isText = type.charset !== 'binary' && type.charset !== ''
-  const charset = isText ? (type.collate === '' ? UTF8MB4_BIN : findCollation(type.collate).id) : BINARY_CHARSET
+  const isText = (type.charset !== 'binary' && type.charset !== '') || type.tp === MysqlType.VectorFloat32
+  const charset = isText ? collationOf(type).id : BINARY_CHARSET
   const listFlag = type.tp === MysqlType.Enum ? FieldFlag.Enum : type.tp === MysqlType.Set ? FieldFlag.Set : 0
   const blobFlag = wireType(type) === MysqlType.Blob ? FieldFlag.Blob : 0
   const isReal = type.tp === MysqlType.Float || type.tp === MysqlType.Double

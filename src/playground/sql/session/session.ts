@@ -346,6 +346,7 @@ export class Session {
       strict,
       noZeroDate: modes.has('NO_ZERO_DATE'),
       noZeroInDate: modes.has('NO_ZERO_IN_DATE'),
+      invalidDates: modes.has('ALLOW_INVALID_DATES'),
       today: { year: now.year, month: now.month, day: now.day },
       warn: (errno, message) => this.#warn('Warning', errno, message),
     }

@@ -127,7 +127,6 @@ const MODES = new Set(
 /** Modes that would change how statements are read, and are not built. */
 const MISSING_MODES = [
   'PIPES_AS_CONCAT',
-  'ALLOW_INVALID_DATES',
   'HIGH_NOT_PRECEDENCE',
   'REAL_AS_FLOAT',
   'PAD_CHAR_TO_FULL_LENGTH',
@@ -218,7 +217,7 @@ function check(name: string, kind: Kind, value: Value): string {
     case 'collation_connection':
     case 'collation_database':
     case 'collation_server':
-      return findCollation(/^utf8mb4_(0900|unicode)/.test(shown) ? 'utf8mb4_bin' : shown).name
+      return findCollation(shown).name
     case 'transaction_isolation':
     case 'tx_isolation':
       return checkIsolation(shown.toUpperCase(), wrong)

@@ -60,6 +60,7 @@ function isAllowed(value: DateTimeParts, context: CastContext): boolean {
   if (isRealDate(value)) return true
   if (value.year === 0 && value.month === 0 && value.day === 0) return !(context.noZeroDate && context.strict)
   const hasZero = value.month === 0 || value.day === 0
+  if (!hasZero && context.invalidDates === true) return true
   return hasZero && !(context.noZeroInDate && context.strict)
 }
 

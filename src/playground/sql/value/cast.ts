@@ -1,8 +1,10 @@
+import iconv from 'iconv-lite'
+
 import { FieldFlag, MysqlType } from '../../../tidb/table-info.ts'
 import type { FieldType } from '../../../tidb/table-info.ts'
 import { SqlError } from '../error.ts'
 import { Decimal, decimalLimit } from './decimal.ts'
-import { parseJsonText } from './json.ts'
+import { jsonOfText } from './json.ts'
 import { castDateTime, castDuration, castYear } from './cast-time.ts'
 import type { TimeZone } from './time-zone.ts'
 import { bitsToInteger, toBytes, toDecimal, toNumeric, toText } from './value.ts'
@@ -15,6 +17,8 @@ export interface CastContext {
   readonly strict: boolean
   readonly noZeroDate: boolean
   readonly noZeroInDate: boolean
+  /** ALLOW_INVALID_DATES: any day up to 31 in any month. */
+  readonly invalidDates?: boolean
   /** Wall clock of the statement, as a date for TIME → DATETIME. */
   readonly today: { readonly year: number; readonly month: number; readonly day: number }
   warn(errno: number, message: string): void
@@ -80,6 +84,8 @@ export function castToColumn(value: Value, type: FieldType, target: CastTarget, 
       return castSet(value, type, target, context)
     case MysqlType.Json:
       return castJson(value)
+    case MysqlType.VectorFloat32:
+      return castVector(value, type)
     default:
       throw new SqlError(1105, `values of type ${type.tp} cannot be written`)
   }
@@ -241,6 +247,7 @@ function escapedBytes(text: string | Uint8Array): string {
 
 function fitsCharset(text: string, charset: string): boolean {
   if (charset === 'ascii') return /^\p{ASCII}*$/u.test(text)
+  if (charset === 'gbk' || charset === 'gb18030') return iconv.decode(iconv.encode(text, charset), charset) === text
   return charset !== 'utf8' || !/[\u{10000}-\u{10ffff}]/u.test(text)
 }
 
@@ -311,16 +318,17 @@ function castSet(value: Present, type: FieldType, target: CastTarget, context: C
 
 /** Text is parsed, other values become the JSON scalar that they are. */
 export function castJson(value: Present): Value {
-  if (typeof value === 'string') return { type: 'json', value: parseJsonText(value), text: value }
+  if (typeof value === 'string') return jsonOfText(value)
   if (value instanceof Uint8Array)
     throw new SqlError(3144, "Cannot create a JSON value from a string with CHARACTER SET 'binary'.")
-  if (typeof value === 'bigint' || typeof value === 'number') return { type: 'json', value }
-  if (value instanceof Decimal) return { type: 'json', value: value.toNumber() }
+  if (typeof value === 'bigint') return { type: 'json', value }
+  if (typeof value === 'number') return jsonOfDouble(value)
+  if (value instanceof Decimal) return jsonOfDouble(value.toNumber())
   switch (value.type) {
     case 'json':
       return value
     case 'float':
-      return { type: 'json', value: value.value }
+      return jsonOfDouble(value.value)
     case 'enum':
     case 'set':
       return { type: 'json', value: value.name }
@@ -329,4 +337,21 @@ export function castJson(value: Present): Value {
     default:
       return { type: 'json', value: toText(value) }
   }
+}
+
+/** Stays a double where its text would be that of an integer. */
+function jsonOfDouble(value: number): Value {
+  const text = String(value)
+  return jsonOfText(/[.e]/.test(text) ? text : `${text}.0`)
+}
+
+/** `[1,2.5]`, as long as the column wants it. */
+export function castVector(value: Present, type: FieldType): Value {
+  const text = toText(value)
+  const items = /^\s*\[(.*)\]\s*$/s.exec(text)?.[1]
+  const elements = items === undefined || items.trim() === '' ? [] : items.split(',').map(Number)
+  if (items === undefined || !elements.every(Number.isFinite)) throw new SqlError(1105, `Invalid vector text: ${text}`)
+  if (type.flen > 0 && elements.length !== type.flen)
+    throw new SqlError(1105, `vector has ${elements.length} dimensions, does not fit VECTOR(${type.flen})`)
+  return { type: 'vector', elements: Float32Array.from(elements) }
 }

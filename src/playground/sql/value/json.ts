@@ -1,3 +1,5 @@
+import { decodeJson } from '../../../tidb/json-binary.ts'
+import { encodeJson } from '../../../tidb/json-binary-encode.ts'
 import { parseJson } from '../../../tidb/json-big.ts'
 import type { JsonValue } from '../../../tidb/json-big.ts'
 import { SqlError } from '../error.ts'
@@ -16,6 +18,32 @@ export function parseJsonText(text: string): JsonValue {
     )
   }
 }
+
+/** A JSON document. `binary` is how it is stored: it alone tells 1.0 from 1. */
+export interface JsonDocument {
+  readonly type: 'json'
+  readonly value: JsonValue
+  readonly binary?: Uint8Array
+}
+
+/** The document of an SQL text; errors 3140 and 3157 where it is none. */
+export function jsonOfText(text: string): JsonDocument {
+  const value = parseJsonText(text)
+  try {
+    return { type: 'json', value, binary: encodeJson(text) }
+  } catch (cause) {
+    throw new SqlError(3157, 'The JSON document exceeds the maximum depth.', { cause })
+  }
+}
+
+/** The document that a row stores; text is that of a row codec that knows JSON. */
+export function readJson(stored: unknown): JsonDocument {
+  if (!(stored instanceof Uint8Array) || stored.length === 0) return { type: 'json', value: null }
+  return { type: 'json', value: parseJson(decodeJson(stored, 0, stored.length)), binary: stored }
+}
+
+export const jsonText = ({ value, binary }: JsonDocument): string =>
+  binary === undefined ? formatJson(value) : decodeJson(binary, 0, binary.length)
 
 /** TiDB's text of a JSON value: spaces after `,` and `:`, keys in byte order (reference: tidb-storage 5.1). */
 export function formatJson(value: JsonValue): string {

@@ -1,5 +1,5 @@
-import { formatJson } from './json.ts'
-import type { JsonValue } from './json.ts'
+import { jsonText } from './json.ts'
+import type { JsonDocument, JsonValue } from './json.ts'
 import { Decimal } from './decimal.ts'
 import { formatDateTime, formatDuration } from './time.ts'
 import type { DateTime, Duration } from './time.ts'
@@ -23,11 +23,10 @@ export interface BitValue {
   readonly bytes: Uint8Array
 }
 
-export interface JsonDocument {
-  readonly type: 'json'
-  readonly value: JsonValue
-  /** As it was written: tells 1.0 from 1 when it is stored. */
-  readonly text?: string
+/** A VECTOR column value. */
+export interface VectorValue {
+  readonly type: 'vector'
+  readonly elements: Float32Array
 }
 
 /** FLOAT column values are apart from DOUBLE because their shortest text differs. */
@@ -53,6 +52,7 @@ export type Value =
   | SetValue
   | BitValue
   | JsonDocument
+  | VectorValue
   | FloatValue
 
 export type Row = readonly Value[]
@@ -82,7 +82,9 @@ export function toText(value: Exclude<Value, null>): string {
     case 'bits':
       return utf8.decode(value.bytes)
     case 'json':
-      return formatJson(value.value)
+      return jsonText(value)
+    case 'vector':
+      return `[${Array.from(value.elements, formatFloat).join(',')}]`
     case 'float':
       return formatFloat(value.value)
   }
@@ -142,6 +144,8 @@ export function toNumeric(value: Exclude<Value, null>): bigint | number | Decima
       return bitsToInteger(value.bytes)
     case 'json':
       return jsonNumber(value.value)
+    case 'vector':
+      return parseDouble(toText(value))
     case 'float':
       return value.value
   }
