@@ -15,6 +15,8 @@ import type { SecurityOptions } from '../upstream/pd/pd.ts'
 export interface WorkerStart {
   readonly pdEndpoints: readonly string[]
   readonly security: SecurityOptions
+  /** Name; empty for a cluster without keyspaces. */
+  readonly keyspace: string
   /** Memory of base/fence. */
   readonly fence: SharedArrayBuffer
   readonly failPoints: string

@@ -13,6 +13,9 @@ export const SERVER_CONFIG = table(
     addr: text('127.0.0.1:8300', { allowed: 'host:port', doc: 'Where HTTP is served.' }),
     advertiseAddr: text('', { allowed: 'host:port', doc: 'Where others reach it; addr when empty.' }),
     clusterId: text('default', { doc: 'Which TiCDC cluster of this TiDB it belongs to.' }),
+    keyspaceName: text('', {
+      doc: 'Keyspace of TiDB whose tables are replicated; empty: a cluster without keyspaces.',
+    }),
     logFile: text('', { doc: 'Path; stdout when empty.' }),
     logLevel: text('info', { allowed: 'debug|info|warn|error|fatal' }),
     log: table({

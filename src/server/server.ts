@@ -4,10 +4,13 @@ import { BUILD_INFO } from '../base/build-info.ts'
 import type { Clock } from '../base/clock.ts'
 import { createFailPoints } from '../base/fail-point.ts'
 import { createFence } from '../base/fence.ts'
+import type { Log } from '../base/log.ts'
 import type { LogControl } from '../base/unified-log.ts'
 import type { ServerConfig } from '../config/server-config.ts'
 import { openPdClient } from '../upstream/pd/client.ts'
-import type { SecurityOptions } from '../upstream/pd/pd.ts'
+import type { PdClient, SecurityOptions } from '../upstream/pd/pd.ts'
+import { checkPdVersion } from '../upstream/pd/server-version.ts'
+import { checkServerVersion } from '../upstream/pd/version.ts'
 import { openWorkerPool } from '../worker/pool.ts'
 import { Capture } from './capture/capture.ts'
 import { openEtcd } from './etcd/etcd.ts'
@@ -48,7 +51,10 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
   const stop = new AbortController()
   const running = AbortSignal.any([signal, stop.signal])
   await using resources = new AsyncDisposableStack()
-  const pd = resources.use(await openPdClient({ endpoints: pdEndpoints, security, log, clock }, running))
+  const keyspace = config.keyspaceName
+  const pd = resources.use(await openPdClient({ endpoints: pdEndpoints, security, keyspace, log, clock }, running))
+  await checkPdVersion(pd.endpoints, security, clock, running)
+  await warnOfStores(pd, log, running)
   const etcd = resources.use(openEtcd({ endpoints: pdEndpoints, security, log, clock }))
   const etcdClusterId = await etcd.clusterId(running)
   const fence = createFence()
@@ -61,6 +67,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
         start: {
           pdEndpoints,
           security,
+          keyspace,
           fence: fence.shared,
           failPoints: options.failPoints,
           captureAddress: address,
@@ -117,5 +124,17 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
       await stopped.catch(() => {})
       await moved[Symbol.asyncDispose]()
     },
+  }
+}
+
+/** A store of another version may be on its way to be upgraded: its regions wait for that. */
+async function warnOfStores(pd: PdClient, log: Log, signal: AbortSignal): Promise<void> {
+  for (const { id, version, state, tiflash } of await pd.stores(signal)) {
+    if (tiflash || state === 'tombstone') continue
+    try {
+      checkServerVersion('TiKV', version)
+    } catch (error) {
+      log.warn('a store is of a version that cannot be read', { store: id, error })
+    }
   }
 }

@@ -35,7 +35,8 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
   let pd: Promise<PdClient> | undefined
 
   const connect = (): Promise<PdClient> => {
-    pd ??= openPdClient({ endpoints: start.pdEndpoints, security: start.security, log, clock }, lifetime.signal)
+    const { pdEndpoints: endpoints, security, keyspace } = start
+    pd ??= openPdClient({ endpoints, security, keyspace, log, clock }, lifetime.signal)
     return pd
   }
   await connect()
