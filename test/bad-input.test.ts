@@ -100,7 +100,6 @@ const CONFIGS: readonly (readonly [toml: string, code: string, what: RegExp])[] 
   ['bdr-mode = true', 'ErrSinkURIInvalid', /bdr mode is not supported by kafka scheme/],
   ['[consistent]\nlevel = "eventual"', 'ErrInvalidReplicaConfig', unbuilt],
   ['[integrity]\nintegrity-check-level = "full"', 'ErrInvalidReplicaConfig', /integrity-check-level 'full'/],
-  ['[integrity]\nintegrity-check-level = "correctness"', 'ErrInvalidReplicaConfig', unbuilt],
   ['[integrity]\ncorruption-handle-level = "panic"', 'ErrInvalidReplicaConfig', /corruption-handle-level 'panic'/],
   ['[sink]\nencoder-concurrency = -1', 'ErrSinkInvalidConfig', /encoder-concurrency should greater than 0, but got -1/],
   [

@@ -145,7 +145,6 @@ function checkIntegrity({ integrity, sink }: ReplicaConfig, faults: SinkFaults):
       'CDC:ErrInvalidReplicaConfig',
       'invalid replica config, integrity check enabled and column selector set, not allowed',
     )
-  faults.unbuilt('CDC:ErrInvalidReplicaConfig', 'invalid replica config, integrity-check-level = correctness')
 }
 
 /** Refuses what the table marks as not built, and the features that are switched on by one of their values. */

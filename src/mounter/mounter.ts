@@ -5,13 +5,16 @@ import type { TableVersion } from '../event/table-version.ts'
 import { hexOf } from '../tidb/key.ts'
 import { compileRowDecoder } from '../tidb/row-decoder.ts'
 import { openTimeZone } from '../tidb/time-zone.ts'
+import { compileIntegrity, type IntegrityOptions } from './integrity.ts'
 
 export interface MounterOptions {
   /** Of TIMESTAMP text: an IANA name, an offset such as `+08:00`, or empty for the machine's. */
   readonly timeZone: string
+  /** undefined = checksums of rows are not looked at. */
+  readonly integrity?: IntegrityOptions | undefined
 }
 
-/** Byte strings of the row are views into the raw pair. Error: `CDC:ErrDecodeRowToDatum`. */
+/** Byte strings of the row are views into the raw pair. Errors: `CDC:ErrDecodeRowToDatum`, `CDC:ErrCorruptedDataMutation`. */
 export type Mounter = (raw: RawKv) => RowChange
 
 /**
@@ -33,13 +36,20 @@ export function compileMounter(table: TableVersion, options: MounterOptions): Mo
       throw new CdcError('CDC:ErrDecodeRowToDatum', describeFault(table, raw, side, cause), { cause })
     }
   }
-  return (raw) => ({
+  const mount: Mounter = (raw) => ({
     startTs: raw.startTs,
     commitTs: raw.commitTs,
     key: raw.key,
     before: mountSide(raw, raw.oldValue, 'old value'),
     after: mountSide(raw, raw.value, 'value'),
   })
+  if (options.integrity === undefined) return mount
+  const check = compileIntegrity(table, options.integrity)
+  return (raw) => {
+    const row = mount(raw)
+    const checksum = check(raw, row.before, row.after)
+    return checksum === undefined ? row : { ...row, checksum }
+  }
 }
 
 const describeFault = (table: TableVersion, raw: RawKv, side: string, cause: unknown): string =>

@@ -6,7 +6,7 @@ import { type Clock, systemClock } from '../base/clock.ts'
 import { CdcError } from '../base/errors.ts'
 import { silentLog } from '../base/log.ts'
 import type { FromWorker, OpenChangefeed, Progress } from '../changefeed/messages.ts'
-import type { ReplicaConfig } from '../config/replica-config.ts'
+import { defaultReplicaConfig } from '../config/replica-config-toml.ts'
 import type { BootstrapSettings, SinkSettings } from '../config/sink-settings.ts'
 import type { EncodedBatch } from '../event/encoded.ts'
 import type { RawKv } from '../event/raw-kv.ts'
@@ -124,7 +124,7 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole()): Har
     type: 'open-changefeed',
     epoch: 1n,
     changefeed: { namespace: 'default', id: 'test' },
-    config: { bdrMode: false, sink: { kafkaConfig: undefined } } as ReplicaConfig,
+    config: { ...defaultReplicaConfig, bdrMode: false },
     timeZone: 'UTC',
     quota: shared,
     sink,

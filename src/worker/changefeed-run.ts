@@ -19,6 +19,7 @@ import type { EncodedMessage } from '../event/encoded.ts'
 import type { Position, RawBatch, RawKv } from '../event/raw-kv.ts'
 import { wrapTable } from '../event/wrap-table.ts'
 import type { Filter } from '../filter/filter.ts'
+import type { IntegrityOptions } from '../mounter/integrity.ts'
 import { compileMounter } from '../mounter/mounter.ts'
 import type { RowSink } from '../sink/sink.ts'
 import { createMemorySorter } from '../sorter/sorter.ts'
@@ -358,13 +359,21 @@ export class ChangefeedRun implements AsyncDisposable {
       table,
       topic,
       partitions,
-      mount: compileMounter(table, { timeZone: open.timeZone }),
+      mount: compileMounter(table, { timeZone: open.timeZone, integrity: this.#integrity() }),
       ignores: filter.compileRowFilter(table),
       partitionOf: dispatcher.compile(table, partitions),
       encoder: protocol?.compile(shown),
       select: selection?.select,
       splitUpdates: splitsUpdates(open),
     })
+  }
+
+  #integrity(): IntegrityOptions | undefined {
+    const { open, log } = this.#parts
+    const { integrityCheckLevel, corruptionHandleLevel } = open.config.integrity
+    if (integrityCheckLevel !== 'correctness') return undefined
+    const onCorruption = corruptionHandleLevel === 'error' ? 'error' : 'warn'
+    return { onCorruption, report: (problem) => log.warn('a row is corrupted', { problem }) }
   }
 
   #tick(): void {
