@@ -4,6 +4,7 @@ import { chooseTables, namedTables, parseTableName } from '../check/asked-tables
 import { explain, type Explanation } from '../check/explain.ts'
 import { explanationJson } from '../check/explanation-json.ts'
 import { explanationText } from '../check/explanation-text.ts'
+import { checkReplicaConfig } from '../config/check-replica-config.ts'
 import type { ReplicaConfig } from '../config/replica-config.ts'
 import { toApiReplicaConfig } from '../config/replica-config-json.ts'
 import type { TableVersion } from '../event/table-version.ts'
@@ -22,7 +23,7 @@ export async function run(context: CommandContext): Promise<number> {
   const { flags } = context
   const sinkUri = flags.text('sink-uri')
   requireSinkUri(sinkUri)
-  const config = readReplicaConfig(context)
+  const { config } = checkReplicaConfig(sinkUri, readReplicaConfig(context))
   const names = flags
     .text('table')
     .split(',')
