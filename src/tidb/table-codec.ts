@@ -65,11 +65,14 @@ const isDefaultNull = (column: ColumnInfo, value: Value): boolean =>
   column.defaultBit === null &&
   column.originDefaultBit === null
 
+/** Collations whose sort key of a CHAR is its text; gbk_bin and gb18030_bin are not: they sort by another encoding. */
+const KEEPS_TEXT: ReadonlySet<string> = new Set(['ascii_bin', 'latin1_bin', 'utf8_bin', 'utf8mb4_bin'])
+
 /** True where a key holds a sort key from which the text cannot be had back. */
 export function needsRestoredData(type: FieldType): boolean {
   if (kindOf(type) !== Kind.Bytes || type.collate === 'binary' || type.charset === 'binary') return false
   const trims = type.tp === MysqlType.Varchar || type.tp === MysqlType.VarString
-  return (!type.collate.endsWith('_bin') || trims) && type.collate !== 'utf8mb4_0900_bin'
+  return (trims || !KEEPS_TEXT.has(type.collate)) && type.collate !== 'utf8mb4_0900_bin'
 }
 
 /**
