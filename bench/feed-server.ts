@@ -76,6 +76,7 @@ sql.destroy()
 await playground[Symbol.asyncDispose]()
 
 async function answerPrepare(rows: number, regions: number): Promise<void> {
+  // One region for all tables, or as many for each.
   const perTable = Math.max(1, Math.round(regions / TABLES.length))
   rowsPerRegion = Math.ceil(rows / (perTable * TABLES.length))
   registrations.length = 0
@@ -92,6 +93,10 @@ async function answerPrepare(rows: number, regions: number): Promise<void> {
     await sql.query(`INSERT INTO ${table.name} (id) VALUES ${rowsAt.join(', ')}`)
     const body = JSON.stringify({ tableId: Number(id), count: perTable - 1 })
     const done = await fetch(`${playground.admin}/faults/split`, { method: 'POST', body })
+    if (!done.ok) throw new Error(await done.text())
+  }
+  if (regions === 1) {
+    const done = await fetch(`${playground.admin}/faults/merge`, { method: 'POST', body: '{"all": true}' })
     if (!done.ok) throw new Error(await done.text())
   }
   const ready = Promise.withResolvers<void>()

@@ -43,7 +43,10 @@ interface Command {
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   split: { about: '{"table"|"tableId", "count": n}: splits the table into n regions more', run: split },
-  merge: { about: '{"table"|"tableId"}: merges the regions of the table into one', run: merge },
+  merge: {
+    about: '{"table"|"tableId"} or {"all": true}: merges the regions of the table, or all, into one',
+    run: merge,
+  },
   'transfer-leader': {
     about: '{"table"|"tableId", "store"?: n}: moves the leaders of its regions to other stores',
     run: transferLeader,
@@ -176,9 +179,9 @@ function split(body: Body, { cluster }: AdminContext): object {
 }
 
 function merge(body: Body, { cluster }: AdminContext): object {
-  const range = rawRange(tableOf(body, cluster))
+  const range = body['all'] === true ? { rawStart: noBytes, rawEnd: noBytes } : rawRange(tableOf(body, cluster))
   const [first, ...others] = regionsIn(cluster, range)
-  if (first === undefined || others.length === 0) throw new Refused('the table has only one region')
+  if (first === undefined || others.length === 0) throw new Refused('there is only one region')
   for (const other of others) cluster.regions.merge(other.id, first.id)
   return { regions: regionsIn(cluster, range).map(regionJson) }
 }
