@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { createConnection } from 'mysql2/promise'
 import { waitFor } from '../../test/support/process.ts'
 import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
 import type { LogControl } from '../base/unified-log.ts'
 import { defaultReplicaConfig } from '../config/replica-config-toml.ts'
-import type { DispatchRuleConfig } from '../config/replica-config.ts'
+import type { DispatchRuleConfig, ReplicaConfig } from '../config/replica-config.ts'
 import { defaultServerConfig } from '../config/server-config.ts'
 import { startPlayground } from '../playground/playground.ts'
 import { Ts, tsOfMs } from '../tidb/ts.ts'
@@ -20,11 +21,13 @@ const { signal } = stop
 const log: LogControl = { ...silentLog, setLevel() {} }
 const resources = new AsyncDisposableStack()
 let pd = ''
+let sql = ''
 
 before(async () => {
   const ports = { pdPort: 0, sqlPort: 0, adminPort: 0 }
   const playground = await startPlayground({ host: '127.0.0.1', ...ports, stores: 1, log }, signal)
   pd = resources.use(playground).pd
+  sql = playground.sql
 })
 after(async () => {
   await resources.disposeAsync()
@@ -140,6 +143,70 @@ test('bad requests have their names and leave nothing behind', async () => {
   assert.deepEqual(
     list.map(({ id }) => id.id),
     ['there'],
+  )
+})
+
+test('every rule is held against the tables that exist, at create, update and verify; nothing is changed', async () => {
+  const [host = '', port = ''] = sql.split(':')
+  const connection = await createConnection({ host, port: Number(port), user: 'root' })
+  await connection.query('create database rules')
+  await connection.query('create table rules.t (id int primary key, a int, b int, key plain (a))')
+  await connection.end()
+  await using server = await owned('rules')
+  const { handle } = server
+  const only = { ...defaultReplicaConfig, filter: { ...defaultReplicaConfig.filter, rules: ['rules.*'] } }
+  const fine = { sinkUri: 'kafka://127.0.0.1:1/t?protocol=canal-json', config: only }
+  const dispatched = (rule: Partial<DispatchRuleConfig>) => {
+    const { sink } = toTopics({ matcher: ['rules.t'], ...rule }).config
+    return { ...only, sink }
+  }
+  const filtered = (expression: string): ReplicaConfig => ({
+    ...only,
+    filter: {
+      ...only.filter,
+      eventFilters: [
+        {
+          matcher: ['rules.*'],
+          ignoreEvent: [],
+          ignoreSql: [],
+          ignoreInsertValueExpr: '',
+          ignoreUpdateNewValueExpr: '',
+          ignoreUpdateOldValueExpr: expression,
+          ignoreDeleteValueExpr: '',
+        },
+      ],
+    },
+  })
+  const selected = (...columns: readonly string[]): ReplicaConfig => ({
+    ...only,
+    sink: { ...only.sink, columnSelectors: [{ matcher: ['*.*'], columns }] },
+  })
+  const cases = [
+    [dispatched({ partition: 'index-value', index: 'gone' }), 'CDC:ErrDispatcherFailed'],
+    [dispatched({ partition: 'index-value', index: 'plain' }), 'CDC:ErrDispatcherFailed'],
+    [dispatched({ partition: 'columns', columns: ['c'] }), 'CDC:ErrDispatcherFailed'],
+    [filtered('c = 1'), 'CDC:ErrExpressionColumnNotFound'],
+    [filtered('a ='), 'CDC:ErrInvalidFilterExpression'],
+    [filtered('nonsense(a)'), 'CDC:ErrInvalidFilterExpression'],
+    [selected('a'), 'CDC:ErrColumnSelectorFailed'],
+    [selected('a.b'), 'CDC:ErrFilterRuleInvalid'],
+  ] as const
+  await handle.createChangefeed({ ...request, config: only, id: idOf('there') }, signal)
+  await handle.pauseChangefeed(idOf('there'), signal)
+  const before = await handle.getChangefeed(idOf('there'), signal)
+  const startTs = await handle.tso(signal)
+  for (const [config, code] of cases) {
+    const change = { ...fine, config }
+    await assert.rejects(handle.createChangefeed({ ...request, ...change, id: idOf('new') }, signal), { code })
+    await assert.rejects(handle.updateChangefeed(idOf('there'), change, signal), { code })
+    await assert.rejects(handle.verifyTables({ ...change, startTs }, signal), { code })
+  }
+  assert.deepEqual(await handle.getChangefeed(idOf('there'), signal), before)
+  assert.equal((await handle.listChangefeeds({ namespace: 'default', states: 'all' }, signal)).length, 1)
+  const tables = await handle.tables(signal)
+  assert.deepEqual(
+    tables.map(({ schema, table, columns }) => [schema, table, columns.length]),
+    [['rules', 't', 3]],
   )
 })
 
