@@ -23,14 +23,19 @@ export function maskSinkUri(uri: string): string {
   try {
     const url = parseGoUrl(uri)
     const pairs = parseGoQuery(url.query)
-    const secret = (name: string): boolean => SECRET_WORDS.some((word) => name.toLowerCase().includes(word))
-    const query = pairs.some(([name]) => secret(name))
-      ? encodeGoQuery(pairs.map(([name, value]) => [name, secret(name) ? MASK : value]))
-      : url.query
+    const masked = pairs.map(([name, value]) => [name, maskParameter(name, value)] as const)
+    const secret = masked.some(([, value], at) => value !== pairs[at]?.[1])
+    const query = secret ? encodeGoQuery(masked) : url.query
     return formatGoUrl({ ...url, query, ...(url.password === undefined ? {} : { password: MASK }) })
   } catch {
     return '<invalid uri>'
   }
+}
+
+/** The registry's address may hold a password of its own. */
+function maskParameter(name: string, value: string): string {
+  if (name === 'schema-registry') return value.includes('@') ? maskSinkUri(value) : value
+  return SECRET_WORDS.some((word) => name.toLowerCase().includes(word)) ? MASK : value
 }
 
 /** `uri` with its masked parts as `current` has them: a URI that was read masked can be edited and sent back. */
@@ -41,8 +46,11 @@ export function restoreMaskedUri(uri: string, current: string): string {
     const [url, before] = [parseGoUrl(uri), parseGoUrl(current)]
     const known = new Map(parseGoQuery(before.query).toReversed())
     const pairs = parseGoQuery(url.query)
-    const restored = pairs.map(([name, value]) => [name, value === MASK ? (known.get(name) ?? value) : value] as const)
-    const query = pairs.some(([, value]) => value === MASK) ? encodeGoQuery(restored) : url.query
+    const restored = pairs.map(([name, value]) => {
+      const old = known.get(name)
+      return [name, old !== undefined && value === maskParameter(name, old) ? old : value] as const
+    })
+    const query = restored.some(([, value], at) => value !== pairs[at]?.[1]) ? encodeGoQuery(restored) : url.query
     const password = url.password === MASK ? before.password : url.password
     return formatGoUrl({ ...url, query, password })
   } catch {

@@ -46,6 +46,10 @@ for (const [uri, masked] of [
     'kafka://u:pw@h:9092/t?sasl-password=se cret&protocol=canal-json&sasl-user=u&a=x,y',
     'kafka://u:xxxxx@h:9092/t?a=x%2Cy&protocol=canal-json&sasl-password=xxxxx&sasl-user=u',
   ],
+  [
+    'kafka://h:1/t?protocol=avro&schema-registry=http%3A%2F%2Fann%3Apw%40r%3A8081',
+    'kafka://h:1/t?protocol=avro&schema-registry=http%3A%2F%2Fann%3Axxxxx%40r%3A8081',
+  ],
   ['s3://b/p?access-key=a&secret-access-key=b', 's3://b/p?access-key=xxxxx&secret-access-key=xxxxx'],
   ['kafka://h:1/t?protocol=canal-json&partition-num=3', 'kafka://h:1/t?protocol=canal-json&partition-num=3'],
   ['mysql://root:a/b@h/', '<invalid uri>'],
@@ -53,6 +57,8 @@ for (const [uri, masked] of [
   test(`${uri} is shown as ${masked}`, () => assert.equal(maskSinkUri(uri), masked))
 
 test('masked parts of a URI are restored from the one that it was made of', () => {
+  const registry = 'kafka://h:1/t?schema-registry=http%3A%2F%2Fann%3Apw%40r%3A8081'
+  assert.equal(restoreMaskedUri(`${maskSinkUri(registry)}&partition-num=2`, registry).includes('ann%3Apw%40r'), true)
   const current = 'kafka://u:p%40w@h:1/t?protocol=canal-json&sasl-password=s3'
   assert.equal(restoreMaskedUri(maskSinkUri(current), current), current)
   assert.equal(
