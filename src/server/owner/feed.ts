@@ -8,6 +8,8 @@ import type { FeedState } from './feed-state.ts'
 export interface FeedPlan {
   readonly sink: SinkSettings
   readonly filter: Filter
+  /** What was accepted although a new changefeed would be refused for it. */
+  readonly warnings: readonly string[]
 }
 
 /** A changefeed in the owner's memory. */

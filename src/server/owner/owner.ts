@@ -599,8 +599,8 @@ const codeForState = (error: unknown): ErrorCode => errorCode(error) || 'CDC:Err
 /** Compiles a stored configuration; what this build cannot do is the reason why not. */
 function planOf(info: ChangefeedInfo): FeedPlan | Error {
   try {
-    const { sink } = checkReplicaConfig(info.sinkUri, info.config, { stored: true })
-    return { sink, filter: filterOf(info.config) }
+    const { sink, warnings } = checkReplicaConfig(info.sinkUri, info.config, { stored: true })
+    return { sink, filter: filterOf(info.config), warnings }
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error))
   }

@@ -73,6 +73,7 @@ export async function runFeed(parts: FeedParts, environment: FeedEnvironment, si
   const context = { ...shared, memory: {}, onTrouble }
   const sink = await prepareSink(plan.sink, context, signal)
   await using events = openEventFeed({ pd, security, log, clock })
+  for (const warning of plan.warnings) log.warn('the stored configuration is not what it should be', { warning })
   log.info('changefeed starts', { checkpointTs: status.checkpointTs, ddlStartTs: startTs, epoch: info.epoch })
   await runChangefeed(
     {
