@@ -13,6 +13,7 @@ import { openRowSink } from '../sink/open-sink.ts'
 import { openPdClient } from '../upstream/pd/client.ts'
 import type { PdClient } from '../upstream/pd/pd.ts'
 import { openEventFeed } from '../upstream/tikv/event-feed.ts'
+import { createFeedMetrics } from '../upstream/tikv/metrics.ts'
 import { ChangefeedRun, troubleOf } from './changefeed-run.ts'
 import { createWorkerMetrics } from './metrics.ts'
 import { createPortLog } from './port-log.ts'
@@ -29,6 +30,7 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
   const lifetime = new AbortController()
   const registry = new Registry()
   const metricsOf = createWorkerMetrics(registry)
+  const observerOf = createFeedMetrics(registry, clock)
   const fence = openFence(start.fence)
   const failPoints = createFailPoints(start.failPoints)
   const runs = new Map<bigint, ChangefeedRun>()
@@ -75,7 +77,13 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
     }
     return new ChangefeedRun({
       open: message,
-      feed: openEventFeed({ pd: client, security: start.security, log: runLog, clock }),
+      feed: openEventFeed({
+        pd: client,
+        security: start.security,
+        log: runLog,
+        clock,
+        observer: observerOf(changefeed),
+      }),
       openSink: (signal) => openRowSink(sink, context, signal),
       protocol,
       dispatcher,

@@ -4,10 +4,11 @@ import type { Log } from '../../base/log.ts'
 import { backoffMs } from '../../base/retry.ts'
 import type { KeyRange } from '../../event/span.ts'
 import type { Error as RegionError } from '../../proto/cdcpb.ts'
+import type { LockInfo } from '../../proto/kvrpcpb.ts'
 import { compareBytes, encodeBytes, prefixNext } from '../../tidb/key.ts'
 import { minTs, physicalMs, type Ts, tsOfMs } from '../../tidb/ts.ts'
 import type { Peer, PdClient, Region, SecurityOptions } from '../pd/pd.ts'
-import type { EventFeed, FeedSink, Subscription } from './feed.ts'
+import type { EventFeed, FeedObserver, FeedSink, FeedState, Subscription } from './feed.ts'
 import type { Registration } from './feed-stream.ts'
 import { type KvClient, openKvClient, rawKey } from './kv-client.ts'
 import { RegionFeed, type RegionRecord } from './region-feed.ts'
@@ -23,6 +24,7 @@ export interface EventFeedOptions {
   readonly clock: Clock
   /** How many regions a store scans for us at a time; 32 when absent. */
   readonly scanWindow?: number
+  readonly observer?: FeedObserver
 }
 
 /** Where key spaces end: an empty end key is written so inside of spans (reference: upstream, section 2.3). */
@@ -38,7 +40,10 @@ const WATCH_MS = 2_000
 const STUCK_MS = 4_000
 const RESOLVE_PAUSE_MS = 10_000
 const SLOW_LOG_MS = 30_000
-const SLOW_MS = 60_000
+/** A region is slow when its resolved-ts is so old, or its scan. */
+const SLOW_MS = 20_000
+const SLOW_SCAN_MS = 600_000
+const MAX_REMEMBERED = 10_000
 
 /** A change stream client; connects to stores when regions need them. */
 export function openEventFeed(options: EventFeedOptions): EventFeed {
@@ -60,15 +65,18 @@ class TikvEventFeed implements EventFeed {
   readonly #stores: StoreDirectory
   readonly #storeFeeds = new Map<bigint, StoreFeed>()
   readonly #subscriptions = new Map<FeedSubscription, LostRange[]>()
-  readonly #resolvedAt = new Map<bigint, number>()
+  /** Regions whose locks were looked at: when, and what was found. */
+  readonly #examined = new Map<bigint, { readonly at: number; readonly lock: object | undefined }>()
   readonly #stop = new AbortController()
   #tasks = new Set<Promise<void>>()
   #watching = false
+  readonly #observed: Disposable | undefined
 
   constructor(options: EventFeedOptions) {
     this.#options = options
     this.#stores = new StoreDirectory(options.pd, options.clock)
     this.#kv = openKvClient(options)
+    this.#observed = options.observer?.opened(() => this.#state())
   }
 
   subscribe(
@@ -102,6 +110,7 @@ class TikvEventFeed implements EventFeed {
     this.#stop.abort(new DOMException('event feed closed', 'AbortError'))
     for (const subscription of [...this.#subscriptions.keys()]) subscription[Symbol.dispose]()
     for (const store of this.#storeFeeds.values()) store[Symbol.dispose]()
+    this.#observed?.[Symbol.dispose]()
     await Promise.allSettled(this.#tasks)
     await this.#kv[Symbol.asyncDispose]()
   }
@@ -146,9 +155,11 @@ class TikvEventFeed implements EventFeed {
     const result = subscription.lock.lock(part.start, part.end, region.id, region.version)
     switch (result.status) {
       case 'locked': {
-        const feed = new RegionFeed(region, result.hold, subscription)
+        const store = this.#store(leader.storeId)
+        const place = { storeId: store.storeId, since: this.#options.clock.monotonic() }
+        const feed = new RegionFeed(region, result.hold, subscription, place)
         subscription.feeds.add(feed)
-        this.#store(leader.storeId).request({ subscription, feed, attempt })
+        store.request({ subscription, feed, attempt })
         return
       }
       case 'stale':
@@ -190,6 +201,8 @@ class TikvEventFeed implements EventFeed {
   #failed(registration: Registration, error: RegionError): void {
     const { subscription, feed } = registration
     const regionId = feed.region.id
+    const kind = Object.entries(error).find(([, value]) => value !== undefined)?.[0] ?? 'unknown'
+    this.#options.observer?.regionError(kind)
     if (error.duplicateRequest !== undefined) {
       subscription.fail(new CdcError('CDC:ErrEventFeedEventError', `duplicate request for region ${regionId}`))
     } else if (error.compatibility !== undefined) {
@@ -293,35 +306,63 @@ class TikvEventFeed implements EventFeed {
     for (const feed of [...subscription.feeds]) {
       if (!feed.initialized || feed.hold.ts >= target || feed.hold.dead) continue
       const now = this.#options.clock.monotonic()
-      if (now - (this.#resolvedAt.get(feed.region.id) ?? -Infinity) < RESOLVE_PAUSE_MS) continue
-      this.#resolvedAt.set(feed.region.id, now)
-      const { start, end } = feed.region
+      const { region, storeId } = feed
+      if (now - (this.#examined.get(region.id)?.at ?? -Infinity) < RESOLVE_PAUSE_MS) continue
+      this.#examined.set(region.id, { at: now, lock: this.#examined.get(region.id)?.lock })
       try {
-        const locks = await resolveRegion(this.#kv, { start: rawKey(start), end: rawKey(end) }, target, signal)
-        this.#options.log.info('locks of a slow region examined', {
-          region: feed.region.id,
-          locks,
-          resolvedTs: feed.hold.ts,
-        })
+        const range = { start: rawKey(region.start), end: rawKey(region.end) }
+        const { count, oldest } = await resolveRegion(this.#kv, range, target, signal)
+        const lock = oldest && summaryOf(oldest)
+        this.#examined.set(region.id, { at: now, lock })
+        const fields = { region: region.id, store: storeId, resolvedTs: feed.hold.ts, locks: count, lock }
+        this.#options.log.info('locks of a slow region examined', fields)
       } catch (error) {
         if (signal.aborted) throw error
-        this.#options.log.warn('locks of a slow region not resolved', { region: feed.region.id, error })
+        this.#options.log.warn('locks of a slow region not resolved', { region: region.id, store: storeId, error })
       }
     }
-    if (this.#resolvedAt.size > 10_000) this.#resolvedAt.clear()
+    if (this.#examined.size > MAX_REMEMBERED) this.#examined.clear()
   }
 
+  #state(): FeedState {
+    const { clock } = this.#options
+    let [slowRegions, slowScans, uncovered, bytes] = [0, 0, 0, 0]
+    let least: Ts | undefined
+    for (const subscription of this.#subscriptions.keys()) {
+      bytes += subscription.bytes
+      uncovered += subscription.lock.uncovered
+      for (const feed of subscription.feeds) {
+        if (feed.initialized ? this.#lagMs(feed.hold.ts) > SLOW_MS : clock.monotonic() - feed.since > SLOW_SCAN_MS)
+          if (feed.initialized) slowRegions++
+          else slowScans++
+        if (least === undefined || feed.hold.ts < least) least = feed.hold.ts
+      }
+    }
+    const slowestLagMs = least === undefined ? 0 : this.#lagMs(least)
+    const stores = [...this.#storeFeeds.values()].map((store) => store.state)
+    return { stores, slowRegions, slowScans, slowestLagMs, uncovered, bytes }
+  }
+
+  #lagMs(ts: Ts): number {
+    return Math.max(0, this.#options.clock.now() - physicalMs(ts))
+  }
+
+  /** Names the region that holds a span back, with its store and the lock that was found in it. */
   #logSlow(subscription: FeedSubscription, currentTs: Ts): void {
+    const now = this.#options.clock.monotonic()
     const resolvedTs = subscription.lock.resolvedTs()
-    if (physicalMs(currentTs) - physicalMs(resolvedTs) < SLOW_MS) return
+    const lagMs = physicalMs(currentTs) - physicalMs(resolvedTs)
     const slowest = [...subscription.feeds].find((feed) => feed.hold.ts === resolvedTs)
+    if (lagMs < SLOW_MS || (slowest?.initialized === false && now - slowest.since < SLOW_SCAN_MS)) return
     this.#options.log.warn('a span does not advance', {
       subscription: subscription.id,
       resolvedTs,
-      covered: subscription.lock.covered,
-      regions: subscription.regions.total,
-      slowest: slowest?.region.id,
+      lagMs,
+      uncovered: subscription.lock.uncovered,
+      region: slowest?.region.id,
+      store: slowest?.storeId,
       scanning: slowest?.initialized === false,
+      lock: slowest && this.#examined.get(slowest.region.id)?.lock,
     })
   }
 
@@ -342,6 +383,11 @@ class TikvEventFeed implements EventFeed {
     this.#tasks.add(task)
     void task.finally(() => this.#tasks.delete(task))
   }
+}
+
+/** A lock without its key, which has a user's values in it. */
+function summaryOf({ lockVersion, lockTtl, lockType, txnSize, minCommitTs, useAsyncCommit }: LockInfo): object {
+  return { startTs: lockVersion, ttlMs: lockTtl, type: lockType, txnSize, minCommitTs, useAsyncCommit }
 }
 
 /** With keys of their own instead of views into PD's answer; neighbours share a boundary. */

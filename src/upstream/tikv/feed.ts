@@ -23,8 +23,36 @@ export interface Subscription extends Disposable {
   readonly bytes: number
 }
 
+/** How a feed is doing, for people. */
+export interface FeedState {
+  readonly stores: readonly {
+    readonly address: string
+    readonly streams: number
+    readonly regions: number
+    readonly scanning: number
+    /** Registrations that wait for their turn to be scanned. */
+    readonly waiting: number
+  }[]
+  /** Regions that lag by more than twenty seconds, and those that are scanned for more than ten minutes. */
+  readonly slowRegions: number
+  readonly slowScans: number
+  /** How far the slowest region is behind; 0 without regions. */
+  readonly slowestLagMs: number
+  /** Ranges that wait for a region. */
+  readonly uncovered: number
+  readonly bytes: number
+}
+
 /** Change streams of TiKV: one gRPC stream per store, regions of all subscriptions multiplexed. */
 export interface EventFeed extends AsyncDisposable {
   /** Rows of `range` with commitTs > startTs. `filterLoop` drops rows that another CDC wrote (BDR). */
   subscribe(range: KeyRange, startTs: Ts, sink: FeedSink, options?: { readonly filterLoop?: boolean }): Subscription
+}
+
+/** Who watches over a feed: its metrics. */
+export interface FeedObserver {
+  /** A feed is there; `look` goes over all its regions, so it is for now and then. Disposed of with the feed. */
+  opened(look: () => FeedState): Disposable
+  /** A store sent an error of this kind for a region. */
+  regionError(kind: string): void
 }

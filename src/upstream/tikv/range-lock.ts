@@ -66,9 +66,9 @@ export class RangeLock {
     return this.#segments.length
   }
 
-  /** True when every key is held. */
-  get covered(): boolean {
-    return this.#byRegion.size === this.#segments.length
+  /** Pieces that nobody holds. */
+  get uncovered(): number {
+    return this.#segments.length - this.#byRegion.size
   }
 
   holds(): Iterable<RangeHold> {

@@ -40,10 +40,8 @@ function newFeed(startTs = 0, resolvedTs = startTs) {
   assert.ok(result.status === 'locked')
   const arena = new PrewriteArena()
   const region = { id: 1n, confVer: 1n, version: 1n, ...range, peers: [], leader: undefined }
-  return {
-    arena,
-    feed: new RegionFeed(region, result.hold, { startTs: Ts(BigInt(startTs)), arena, keyPrefixLength: 0 }),
-  }
+  const owner = { startTs: Ts(BigInt(startTs)), arena, keyPrefixLength: 0 }
+  return { arena, feed: new RegionFeed(region, result.hold, owner, { storeId: 1n, since: 0 }) }
 }
 
 /** Gives rows to a feed as one frame, which is overwritten afterwards. */

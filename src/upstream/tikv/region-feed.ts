@@ -36,6 +36,9 @@ const EARLY_ROW_BYTES = 128
 export class RegionFeed {
   readonly region: RegionRecord
   readonly hold: RangeHold
+  readonly storeId: bigint
+  /** When it was made, on the monotonic clock. */
+  readonly since: number
   initialized = false
   readonly #owner: FeedOwner
   // An idle region has none of these: a hundred thousand of them take less than a kilobyte each.
@@ -44,9 +47,16 @@ export class RegionFeed {
   #earlyCommits: EarlyRow[] | undefined
   #earlyRollbacks: EarlyRow[] | undefined
 
-  constructor(region: RegionRecord, hold: RangeHold, owner: FeedOwner) {
+  constructor(
+    region: RegionRecord,
+    hold: RangeHold,
+    owner: FeedOwner,
+    place: { readonly storeId: bigint; readonly since: number },
+  ) {
     this.region = region
     this.hold = hold
+    this.storeId = place.storeId
+    this.since = place.since
     this.#owner = owner
   }
 

@@ -75,17 +75,22 @@ export async function resolveLocks(
   return { waitMs, ignorable, readable }
 }
 
-/**
- * Resolves the locks of a region that began at or below `maxVersion`, so that its resolved-ts can move. Returns how many
- * locks it saw.
- */
+/** Locks that were found in a region. */
+export interface LocksSeen {
+  readonly count: number
+  /** Of the transaction that began first, the one that holds the resolved-ts back. */
+  readonly oldest: LockInfo | undefined
+}
+
+/** Resolves the locks of a region that began at or below `maxVersion`, so that its resolved-ts can move. */
 export async function resolveRegion(
   kv: KvClient,
   range: { readonly start: Uint8Array; readonly end: Uint8Array },
   maxVersion: Ts,
   signal: AbortSignal,
-): Promise<number> {
-  let seen = 0
+): Promise<LocksSeen> {
+  let count = 0
+  let oldest: LockInfo | undefined
   let next = range.start
   for (;;) {
     const startKey = Buffer.from(next)
@@ -104,13 +109,14 @@ export async function resolveRegion(
       { timeoutMs: SCAN_TIMEOUT_MS },
     )
     if (answer.error !== undefined) throw refused('scan locks', answer.error)
-    seen += answer.locks.length
+    count += answer.locks.length
+    for (const lock of answer.locks) if (oldest === undefined || lock.lockVersion < oldest.lockVersion) oldest = lock
     if (answer.locks.length > 0) await resolveLocks(kv, 0n, answer.locks, signal)
     const last = answer.locks.at(-1)
     if (last !== undefined && answer.locks.length >= SCAN_LIMIT) next = Buffer.concat([last.key, Buffer.of(0)])
-    else if (region.end.length === 0) return seen
+    else if (region.end.length === 0) return { count, oldest }
     else next = region.end
-    if (isBeyond(next, range.end)) return seen
+    if (isBeyond(next, range.end)) return { count, oldest }
   }
 }
 

@@ -6,6 +6,7 @@ import { physicalMs } from '../../tidb/ts.ts'
 import { ChannelPool } from '../channel.ts'
 import type { PdClient, SecurityOptions } from '../pd/pd.ts'
 import { checkServerVersion } from '../pd/version.ts'
+import type { FeedState } from './feed.ts'
 import { FeedStream, isUnimplemented, type Registration, type StreamListener } from './feed-stream.ts'
 import type { StoreDirectory } from './stores.ts'
 import type { FeedSubscription } from './subscription.ts'
@@ -56,6 +57,21 @@ export class StoreFeed implements Disposable {
   constructor(options: StoreFeedOptions) {
     this.#options = options
     this.#channels = new ChannelPool(options.security, CHANNEL_OPTIONS)
+  }
+
+  get storeId(): bigint {
+    return this.#options.storeId
+  }
+
+  get state(): FeedState['stores'][number] {
+    const streams = [...this.#streams.values()]
+    return {
+      address: this.#address,
+      streams: streams.length,
+      regions: streams.reduce((sum, stream) => sum + stream.regions, 0),
+      scanning: this.#scanning.size,
+      waiting: this.#queued,
+    }
   }
 
   request(registration: Registration): void {
