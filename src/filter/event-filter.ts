@@ -34,7 +34,7 @@ export function compileEventFilter(config: EventFilterConfig, at: number, option
   const place = `filter.event-filters[${at}]`
   if (unknown !== undefined)
     throw new CdcError('CDC:ErrInvalidIgnoreEventType', `invalid ignore event type: '${unknown}' (${place})`)
-  const rules = parseTableRules(config.matcher, options)
+  const rules = parseTableRules(config.matcher, { ...options, place: `${place}.matcher` })
   const sql = config.ignoreSql.length === 0 ? undefined : compileSqlPatterns(config.ignoreSql, place)
   const test = (key: string, text: string): RowTestPlan | undefined =>
     text === '' ? undefined : parseRowTest({ place: `${place}.${key}`, text })

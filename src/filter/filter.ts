@@ -72,7 +72,7 @@ export const isSystemSchema = (schema: string): boolean => SYSTEM_SCHEMAS.has(to
  * `CDC:ErrInvalidFilterExpression` for a value expression that nobody can read.
  */
 export function createFilter(config: FilterConfig, options: FilterOptions): Filter {
-  const rules = parseTableRules(config.rules.length > 0 ? config.rules : ['*.*'], options)
+  const rules = parseTableRules(config.rules.length > 0 ? config.rules : ['*.*'], { ...options, place: 'filter.rules' })
   const eventFilters = config.eventFilters.map((one, at) => compileEventFilter(one, at, options))
   const context: ExpressionContext = { zone: openTimeZone(options.timeZone ?? ''), now: Date.now }
   const ignoredStartTs: ReadonlySet<bigint> = new Set(config.ignoreTxnStartTs)
