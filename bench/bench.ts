@@ -239,9 +239,22 @@ async function benchLag(kafka: KafkaBroker): Promise<void> {
   report('lag-max', lags.at(-1) ?? 0, 'ms')
 }
 
+/** Many tables: time and memory of the schema snapshot that a changefeed starts from. */
+async function benchSchema(): Promise<void> {
+  const tables = quick ? 10_000 : 100_000
+  await using loader = await run(process.execPath, ['bench/schema.ts', String(tables)], { cwd: root })
+  if ((await loader.exited) !== 0) throw new Error(`schema.ts failed:\n${loader.lines.join('\n')}`)
+  const { loadMs, listMs, metaMib, peakMib } = JSON.parse(loader.stdout.at(-1) ?? '{}')
+  report(`schema-${tables}-load`, loadMs / 1000, 's')
+  report(`schema-${tables}-list`, listMs, 'ms')
+  report(`schema-${tables}-meta`, metaMib, 'MiB')
+  report(`rss-schema-${tables}`, peakMib, 'MiB')
+}
+
 const canal = 'protocol=canal-json&enable-tidb-extension=true'
 if (wanted('regions')) await benchRegions()
-if (values.only !== 'regions') {
+if (wanted('schema')) await benchSchema()
+if (values.only !== 'regions' && values.only !== 'schema') {
   await using feed = await startFeedServer()
   for (const regions of quick ? [1] : [1, 100]) {
     if (wanted('feed')) await benchReader(feed, 'feed', regions)
