@@ -5,10 +5,11 @@ import * as consumer from '../test/support/consumer.ts'
 import * as etcd from '../test/support/etcd.ts'
 import * as kafka from '../test/support/kafka.ts'
 import { hasCommand } from '../test/support/process.ts'
+import * as tikvJava from '../test/support/tikv-java.ts'
 
 /** Commands that come from Debian packages. */
 const PACKAGES: readonly (readonly [command: string, args: readonly string[], name: string])[] = [
-  ['java', ['-version'], 'openjdk-17-jre-headless'],
+  ['javac', ['-version'], 'openjdk-17-jdk-headless'],
   ['mvn', ['--version'], 'maven'],
   ['etcd', ['--version'], 'etcd-server'],
   ['mysql', ['--version'], 'mariadb-client'],
@@ -19,6 +20,7 @@ const missing = PACKAGES.filter(([command, args]) => !hasCommand(command, ...arg
 if (missing.length > 0) installPackages(missing)
 for (const [what, install] of [
   ["Apache Kafka's jars", kafka.install],
+  ["the jars of TiKV's Java client", tikvJava.install],
   ['Apicurio, a schema registry', apicurio.install],
   ['Python packages', consumer.install],
 ] as const)
@@ -28,7 +30,14 @@ for (const [what, install] of [
     console.log(`setup: ${what}: ${error instanceof Error ? error.message : String(error)}`)
   }
 
-const answers = await Promise.all([kafka.available(), etcd.available(), consumer.available(), apicurio.available()])
+const answers = await Promise.all([
+  kafka.available(),
+  etcd.available(),
+  consumer.available(),
+  apicurio.available(),
+  java.available(),
+  tikvJava.available(),
+])
 for (const answer of answers) if (answer !== true) console.log(`setup: ${answer}`)
 for (const [command, args, name] of PACKAGES)
   if (!hasCommand(command, ...args)) console.log(`setup: ${command} is missing (Debian: apt-get install ${name})`)
