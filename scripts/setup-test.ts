@@ -5,6 +5,7 @@ import * as consumer from '../test/support/consumer.ts'
 import * as etcd from '../test/support/etcd.ts'
 import * as kafka from '../test/support/kafka.ts'
 import { hasCommand } from '../test/support/process.ts'
+import * as readers from '../test/support/readers.ts'
 import * as tikvJava from '../test/support/tikv-java.ts'
 
 /** Commands that come from Debian packages. */
@@ -23,6 +24,7 @@ for (const [what, install] of [
   ["the jars of TiKV's Java client", tikvJava.install],
   ['Apicurio, a schema registry', apicurio.install],
   ['Python packages', consumer.install],
+  ['jars of Flink and Debezium', readers.install],
 ] as const)
   try {
     await install()
@@ -37,6 +39,7 @@ const answers = await Promise.all([
   apicurio.available(),
   java.available(),
   tikvJava.available(),
+  readers.available(),
 ])
 for (const answer of answers) if (answer !== true) console.log(`setup: ${answer}`)
 for (const [command, args, name] of PACKAGES)

@@ -17,8 +17,8 @@ export interface ConsumedRecord {
 }
 
 /** What the interpreter has, by the names that it imports. */
-const PACKAGES = ['confluent-kafka[avro,schemaregistry]', 'PyMySQL', 'moto[glue,s3,server]']
-const MODULES = 'confluent_kafka.schema_registry.avro, fastavro, moto.server, pymysql'
+const PACKAGES = ['confluent-kafka[avro,schemaregistry]', 'PyMySQL', 'moto[glue,s3,server]', 'duckdb']
+const MODULES = 'confluent_kafka.schema_registry.avro, duckdb, fastavro, moto.server, pymysql'
 
 /** The interpreter that has {@link PACKAGES}. */
 export const python = (): string => join(cacheFolder('venv'), 'bin', 'python')

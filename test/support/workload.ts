@@ -108,7 +108,7 @@ export async function openWorkload(options: WorkloadOptions): Promise<Workload> 
       dateStrings: true,
       supportBigNumbers: true,
       bigNumberStrings: true,
-      typeCast: (field) => field.string(),
+      typeCast: (field) => field.string('utf8'),
     })
   const admin = await connect()
   await admin.query(`CREATE DATABASE IF NOT EXISTS ${database}`)
