@@ -3,9 +3,9 @@ import { spawnSync } from 'node:child_process'
 import * as apicurio from '../test/support/apicurio.ts'
 import * as consumer from '../test/support/consumer.ts'
 import * as etcd from '../test/support/etcd.ts'
+import * as java from '../test/support/java.ts'
 import * as kafka from '../test/support/kafka.ts'
 import { hasCommand } from '../test/support/process.ts'
-import * as readers from '../test/support/readers.ts'
 import * as tikvJava from '../test/support/tikv-java.ts'
 
 /** Commands that come from Debian packages. */
@@ -24,7 +24,6 @@ for (const [what, install] of [
   ["the jars of TiKV's Java client", tikvJava.install],
   ['Apicurio, a schema registry', apicurio.install],
   ['Python packages', consumer.install],
-  ['jars of Flink and Debezium', readers.install],
 ] as const)
   try {
     await install()
@@ -39,7 +38,6 @@ const answers = await Promise.all([
   apicurio.available(),
   java.available(),
   tikvJava.available(),
-  readers.available(),
 ])
 for (const answer of answers) if (answer !== true) console.log(`setup: ${answer}`)
 for (const [command, args, name] of PACKAGES)
