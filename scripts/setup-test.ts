@@ -3,7 +3,6 @@ import { spawnSync } from 'node:child_process'
 import * as apicurio from '../test/support/apicurio.ts'
 import * as consumer from '../test/support/consumer.ts'
 import * as etcd from '../test/support/etcd.ts'
-import * as java from '../test/support/java.ts'
 import * as kafka from '../test/support/kafka.ts'
 import { hasCommand } from '../test/support/process.ts'
 import * as tikvJava from '../test/support/tikv-java.ts'
@@ -36,7 +35,6 @@ const answers = await Promise.all([
   etcd.available(),
   consumer.available(),
   apicurio.available(),
-  java.available(),
   tikvJava.available(),
 ])
 for (const answer of answers) if (answer !== true) console.log(`setup: ${answer}`)
