@@ -58,38 +58,51 @@ function temporalOr(otherwise: 'real' | 'text', left: Operand, right: Operand): 
 export function compileCompare(left: Operand, right: Operand): Compare {
   switch (comparedAs(left, right)) {
     case 'int':
-      return ordered(integerBeside(left, right), integerBeside(right, left), compareNumbers)
+      return ordered(left, right, (one) => integerBeside(one, one === left ? right : left), compareNumbers)
     case 'real':
-      return ordered(asReal(left), asReal(right), compareNumbers)
+      return ordered(left, right, asReal, compareNumbers)
     case 'decimal':
-      return ordered(asDecimal(left), asDecimal(right), compareDecimals)
+      return ordered(left, right, asDecimal, compareDecimals)
     case 'time':
-      return ordered(asTime(left, 6), asTime(right, 6), compareTimes)
+      return ordered(left, right, (one) => asTime(one, 6), compareText)
     case 'duration':
-      return ordered(asDuration(left, 6), asDuration(right, 6), compareDurations)
+      return ordered(left, right, (one) => asDuration(one, 6), compareDurations)
     case 'json':
-      return ordered(asJson(left), asJson(right), compareJson)
+      return ordered(left, right, asJson, compareJson)
     case 'text': {
       const collation = commonCollation([left, right])
-      const as = collation.name === 'binary' ? asBytes : asText
-      return ordered(as(left), as(right), compareTexts(collation.name))
+      return ordered(left, right, collation.name === 'binary' ? asBytes : asText, compareTexts(collation.name))
     }
     default:
       throw new TypeError('unexpected kind of comparison')
   }
 }
 
+/** Converts both sides, a constant one only once, and compares. */
 function ordered<T extends Exclude<Scalar, null>>(
-  left: Evaluate<T>,
-  right: Evaluate<T>,
+  leftOperand: Operand,
+  rightOperand: Operand,
+  as: (one: Operand) => Evaluate<T>,
   compare: (a: T, b: T) => number,
 ): Compare {
+  const [left, right] = [onceIfConstant(leftOperand, as(leftOperand)), onceIfConstant(rightOperand, as(rightOperand))]
   return (row) => {
     const a = left(row)
     if (a === null) return null
     const b = right(row)
     return b === null ? null : compare(a, b)
   }
+}
+
+function onceIfConstant<T extends Exclude<Scalar, null>>(one: Operand, evaluate: Evaluate<T>): Evaluate<T> {
+  if (!one.constant) return evaluate
+  let value: T | null
+  try {
+    value = evaluate([])
+  } catch {
+    return evaluate
+  }
+  return () => value
 }
 
 /** JavaScript compares `number` and `bigint` by their exact values. */
@@ -119,13 +132,7 @@ function wholeOf(one: Operand): Evaluate<number | bigint> {
 }
 
 /** `YYYY-MM-DD hh:mm:ss.ffffff` orders as text does. */
-const compareTimes = (a: string, b: string): number => {
-  const [left, right] = [wholeTime(a), wholeTime(b)]
-  return left < right ? -1 : left > right ? 1 : 0
-}
-
-const wholeTime = (text: string): string =>
-  text.length === 26 ? text : text.length === 10 ? `${text} 00:00:00.000000` : `${text.padEnd(20, '.')}`.padEnd(26, '0')
+const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 const compareDurations = (a: string, b: string): number => compareNumbers(parseDuration(a), parseDuration(b))
 

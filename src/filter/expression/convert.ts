@@ -166,12 +166,21 @@ export function timeOfText(text: string, scale: number, dateOnly: boolean): stri
 /** As DATE or DATETIME text with `scale` digits behind the second; null where it is none. */
 export function asTime(one: Operand, scale: number, dateOnly = false): Evaluate<string> {
   if (one.kind === 'time') {
-    if (one.dateOnly === dateOnly && (dateOnly || one.scale === scale)) return mapped(one.evaluate, plainText)
     if (dateOnly) return mapped(one.evaluate, (value) => plainText(value).slice(0, 10))
+    if (one.dateOnly || one.scale <= scale) return mapped(one.evaluate, (value) => widened(plainText(value), scale))
   }
   const text = asText(one)
   return mapped(text, (value) => timeOfText(plainText(value), scale, dateOnly))
 }
+
+/** DATE or DATETIME text with as many digits behind the second, none of which is lost. */
+function widened(text: string, scale: number): string {
+  const clock = text.length === 10 ? `${text} 00:00:00` : text
+  if (scale === 0) return clock
+  return clock.length === 19 ? clock + NO_FRACTION.slice(0, scale + 1) : clock.padEnd(20 + scale, '0')
+}
+
+const NO_FRACTION = '.000000'
 
 export function asDuration(one: Operand, scale: number): Evaluate<string> {
   if (one.kind === 'time') return mapped(one.evaluate, (value) => plainText(value).slice(11) || '00:00:00')

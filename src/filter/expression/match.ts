@@ -10,7 +10,11 @@ export function compileLike(one: Operand, pattern: Operand, escape: Operand | un
   const [text, patternText] = [as(one), as(pattern)]
   const fold = characterFold(collation.name)
   const escapeText = escape === undefined ? () => '\\' : asText(escape)
-  const matcherOf = remembered((key) => likeMatcher(key.slice(1), key.slice(0, 1), fold))
+  const plain = isCaseSensitive(collation.name)
+  const matcherOf = remembered((key) => {
+    const [sign, rest] = [key.slice(0, 1), key.slice(1)]
+    return (plain ? piecesMatcher(rest, sign) : undefined) ?? likeMatcher(rest, sign, fold)
+  })
   const evaluate: Evaluate<number> = (row) => {
     const value = text(row)
     const wanted = patternText(row)
@@ -45,6 +49,25 @@ function likeMatcher(pattern: string, escape: string, fold: (character: string) 
     } else wanted.push(character === '_' ? ONE : fold(character))
   }
   return (text) => matches(Array.from(text, fold), wanted)
+}
+
+/** For a pattern without `_` where characters are as they are: its pieces stand in the text in this order. */
+function piecesMatcher(pattern: string, escape: string): ((text: string) => boolean) | undefined {
+  if (pattern.includes('_') || pattern.includes(escape)) return undefined
+  const [first = '', ...rest] = pattern.split('%')
+  const last = rest.pop()
+  if (last === undefined) return (text) => text === first
+  return (text) => {
+    if (text.length < first.length + last.length || !text.startsWith(first) || !text.endsWith(last)) return false
+    let at = first.length
+    const end = text.length - last.length
+    for (const piece of rest) {
+      const found = text.indexOf(piece, at)
+      if (found < 0 || found + piece.length > end) return false
+      at = found + piece.length
+    }
+    return true
+  }
 }
 
 /** Goes back to the last `%` only, so that the time is at most text times pattern. */
