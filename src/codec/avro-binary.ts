@@ -7,10 +7,18 @@ const encoder = new TextEncoder()
  * all encoders of a protocol: an encoder writes a message whole before another one begins.
  */
 export class AvroWriter {
-  #slab = newSlab(SLAB_BYTES)
-  #view = new DataView(this.#slab.buffer)
+  readonly #slabBytes: number
+  #slab: Uint8Array<ArrayBuffer>
+  #view: DataView
   #start = 0
   #at = 0
+
+  /** `slabBytes`: less than a slab where few bytes are built once. */
+  constructor(slabBytes = SLAB_BYTES) {
+    this.#slabBytes = slabBytes
+    this.#slab = newSlab(slabBytes)
+    this.#view = new DataView(this.#slab.buffer)
+  }
 
   /** Bytes of the message being built. */
   get length(): number {
@@ -19,9 +27,9 @@ export class AvroWriter {
 
   /** Ends the message: bytes that stay as they are. One too long for a slab is copied, so that it pins nothing else. */
   take(): Uint8Array {
-    if (this.#slab.length > SLAB_BYTES) {
+    if (this.#slab.length > this.#slabBytes) {
       const message = this.#slab.slice(this.#start, this.#at)
-      this.#use(newSlab(SLAB_BYTES))
+      this.#use(newSlab(this.#slabBytes))
       this.#start = this.#at = 0
       return message
     }
@@ -140,7 +148,7 @@ export class AvroWriter {
   /** Goes on in a new slab, taking the unfinished message along. */
   #grow(bytes: number): void {
     const used = this.#at - this.#start
-    const slab = newSlab(Math.max(SLAB_BYTES, (used + bytes) * 2))
+    const slab = newSlab(Math.max(this.#slabBytes, (used + bytes) * 2))
     slab.set(this.#slab.subarray(this.#start, this.#at))
     this.#use(slab)
     this.#start = 0
@@ -151,6 +159,13 @@ export class AvroWriter {
     this.#slab = slab
     this.#view = new DataView(slab.buffer)
   }
+}
+
+/** Bytes that stay the same from message to message. */
+export function prepareAvro(write: (out: AvroWriter) => void): Uint8Array {
+  const out = new AvroWriter(256)
+  write(out)
+  return out.take()
 }
 
 /** Not cleared: only what has been written is ever shown. */

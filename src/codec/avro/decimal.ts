@@ -2,19 +2,32 @@ import type { AvroWriter } from '../avro-binary.ts'
 
 /** Digits that a double holds for sure. */
 const EXACT_DIGITS = 15
+const [ZERO, MINUS, POINT] = [0x30, 0x2d, 0x2e]
 
 /**
  * Writes the bytes of a decimal: the shortest big-endian two's complement of the number without its point, for text
  * with at most `scale` digits behind it. RangeError for any other text.
  */
 export function writeDecimal(out: AvroWriter, text: string, scale: number): void {
-  const point = text.indexOf('.')
-  const fraction = point < 0 ? 0 : text.length - point - 1
-  if (fraction > scale) throw new RangeError(`a decimal has more than ${scale} digits behind its point`)
-  const digits = (point < 0 ? text : text.slice(0, point) + text.slice(point + 1)) + '0'.repeat(scale - fraction)
-  if (!/^-?\d+$/.test(digits)) throw new RangeError('a decimal is not a number')
-  if (digits.length <= EXACT_DIGITS) writeSmall(out, Number(digits))
-  else writeLarge(out, BigInt(digits))
+  const negative = text.charCodeAt(0) === MINUS
+  let unscaled = 0
+  let digits = 0
+  let fraction = -1
+  for (let at = negative ? 1 : 0; at < text.length; at++) {
+    const digit = text.charCodeAt(at) - ZERO
+    if (digit >= 0 && digit <= 9) {
+      unscaled = unscaled * 10 + digit
+      digits++
+      if (fraction >= 0) fraction++
+    } else if (text.charCodeAt(at) === POINT && fraction < 0) fraction = 0
+    else throw new RangeError('a decimal is not a number')
+  }
+  const missing = scale - Math.max(fraction, 0)
+  if (digits === 0 || missing < 0) throw new RangeError(`a decimal has not 0 to ${scale} digits behind its point`)
+  if (digits + missing <= EXACT_DIGITS) {
+    const value = unscaled * 10 ** missing
+    writeSmall(out, negative ? -value : value)
+  } else writeLarge(out, BigInt(text.replace('.', '') + '0'.repeat(missing)))
 }
 
 /** Of an integer below 2^53. */

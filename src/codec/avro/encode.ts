@@ -4,7 +4,7 @@ import type { EncodedMessage } from '../../event/encoded.ts'
 import type { RowChange, Values } from '../../event/row-change.ts'
 import type { TableVersion } from '../../event/table-version.ts'
 import { physicalMs, type Ts, zeroTs } from '../../tidb/ts.ts'
-import { AvroWriter } from '../avro-binary.ts'
+import { AvroWriter, prepareAvro } from '../avro-binary.ts'
 import { jsonString } from '../json-text.ts'
 import type { ControlMessage, Protocol, RowEncoder } from '../protocol.ts'
 import { MAX_RECORD_OVERHEAD, messageTooLarge } from '../size.ts'
@@ -135,17 +135,14 @@ function compileTable(table: TableVersion, records: Registered, settings: CodecS
 function createExtension(out: AvroWriter, rowChecksum: boolean): (row: RowChange) => void {
   let last = zeroTs
   let times: Uint8Array = new Uint8Array(0)
-  const timesOf = (commitTs: Ts): Uint8Array => {
-    const writer = new AvroWriter()
-    writer.long(commitTs)
-    writer.long(physicalMs(commitTs))
-    return writer.take().slice()
-  }
   return (row) => {
     out.string(row.before === undefined ? 'c' : 'u')
     if (row.commitTs !== last) {
       last = row.commitTs
-      times = timesOf(last)
+      times = prepareAvro((writer) => {
+        writer.long(row.commitTs)
+        writer.long(physicalMs(row.commitTs))
+      })
     }
     out.raw(times)
     if (!rowChecksum) return

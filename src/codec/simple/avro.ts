@@ -1,8 +1,9 @@
 import type { Value, Values } from '../../event/row-change.ts'
 import { ColumnFlag, type Column, type TableVersion } from '../../event/table-version.ts'
 import { MysqlType } from '../../tidb/table-info.ts'
+import { type Ts, zeroTs } from '../../tidb/ts.ts'
 import { floatText, plainDecimal } from '../../base/float-text.ts'
-import { AvroWriter } from '../avro-binary.ts'
+import { AvroWriter, prepareAvro } from '../avro-binary.ts'
 import { valueKind } from '../value.ts'
 import { SIMPLE_DDL_TYPES, simpleDdlType } from './ddl-type.ts'
 import { type FormatContext, type SimpleFormat, VERSION } from './format.ts'
@@ -33,6 +34,18 @@ const [NULL, PRESENT] = [0, 1]
 export function createAvroFormat({ location, now }: FormatContext): SimpleFormat {
   const out = new AvroWriter()
   const zone = bytesOf(location)
+  let lastTs = zeroTs
+  let times: Uint8Array = new Uint8Array(0)
+  const timesOf = (commitTs: Ts): Uint8Array => {
+    if (commitTs !== lastTs) {
+      lastTs = commitTs
+      times = prepareAvro((writer) => {
+        writer.long(commitTs)
+        writer.long(now())
+      })
+    }
+    return times
+  }
 
   return {
     compile(table) {
@@ -42,20 +55,19 @@ export function createAvroFormat({ location, now }: FormatContext): SimpleFormat
         table.handleKey.toSorted((a, b) => a - b),
         zone,
       )
-      const place = prepared((writer) => {
+      const place = prepareAvro((writer) => {
         begin(writer, 'row')
         writer.long(VERSION)
         writer.string(table.schema)
         writer.string(table.table)
         writer.long(table.physicalId)
       })
-      const version = prepared((writer) => writer.long(table.info.updateTs))
+      const version = prepareAvro((writer) => writer.long(table.info.updateTs))
       return (row, stub) => {
         const { before, after, checksum } = row
         out.raw(place)
         out.long(DML_TYPES.indexOf(after === undefined ? 'DELETE' : before === undefined ? 'INSERT' : 'UPDATE'))
-        out.long(row.commitTs)
-        out.long(now())
+        out.raw(timesOf(row.commitTs))
         out.raw(version)
         writeOptional(out, stub?.location, (text) => out.string(text))
         writeOptional(out, stub === undefined ? undefined : true, () => out.byte(1))
@@ -109,13 +121,6 @@ function begin(out: AvroWriter, payload: (typeof PAYLOADS)[number]): void {
   out.long(index)
 }
 
-/** Bytes that stay the same from message to message. */
-function prepared(write: (out: AvroWriter) => void): Uint8Array {
-  const out = new AvroWriter()
-  write(out)
-  return out.take().slice()
-}
-
 function writeOptional<T>(out: AvroWriter, value: T | undefined, write: (value: T) => void): void {
   if (value === undefined) {
     out.long(NULL)
@@ -136,7 +141,7 @@ function avroColumns(table: TableVersion, positions: readonly number[], zone: Ui
   return positions.flatMap((position) => {
     const column = table.columns[position]
     if (column === undefined) return []
-    return [{ position, name: prepared((out) => out.string(column.name)), write: valueWriter(column, zone) }]
+    return [{ position, name: prepareAvro((out) => out.string(column.name)), write: valueWriter(column, zone) }]
   })
 }
 
