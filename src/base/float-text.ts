@@ -52,8 +52,10 @@ function shortestFloat(single: number): string {
   return single.toPrecision(9)
 }
 
-/** `text` of a float as Go's `%v` prints it: with an exponent of two digits below 1e-4 and from 1e6 on. */
-export function generalText(text: string): string {
+/** `text` of the float `value` as Go's `%v` prints it: with an exponent of two digits below 1e-4 and from 1e6 on. */
+export function generalText(value: number, text: string): string {
+  const size = Math.abs(value)
+  if (size >= 1e-4 && size < 1e6) return text
   const [, sign = '', whole = '', fraction = '', exponent = '0'] = /^(-?)(\d+)(?:\.(\d+))?(?:e(.+))?$/.exec(text) ?? []
   const digits = (whole + fraction).replace(/^0+/, '')
   if (digits === '') return `${sign}0`

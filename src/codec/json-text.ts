@@ -100,6 +100,24 @@ export class JsonWriter {
     this.#at = at
   }
 
+  /**
+   * ASCII as it is, behind the byte `first`. False, and nothing is written, where a character is another or is marked in
+   * `special`.
+   */
+  asciiUnless(text: string, special: Uint8Array, first?: number): boolean {
+    this.#reserve(text.length + 1)
+    const slab = this.#slab
+    let at = this.#at
+    if (first !== undefined) slab[at++] = first
+    for (let i = 0; i < text.length; i++) {
+      const c = text.charCodeAt(i)
+      if (c >= 0x80 || special[c] !== 0) return false
+      slab[at++] = c
+    }
+    this.#at = at
+    return true
+  }
+
   integer(value: number | bigint): void {
     if (typeof value === 'number' && value >= 0 && value < 1e9) {
       this.#reserve(10)

@@ -116,11 +116,11 @@ for (const { id, config, input, value } of vectors) {
     test(id, () => {
       const { float64, float32 } = vectors.find((one: { id: string }) => one.id === id)
       for (const { in: number, percentV, jsoniter } of float64) {
-        assert.equal(generalText(doubleText(Number(number))), percentV)
+        assert.equal(generalText(Number(number), doubleText(Number(number))), percentV)
         assert.equal(paddedExponent(doubleText(Number(number))), jsoniter)
       }
       for (const { in: number, percentV, jsoniter } of float32) {
-        assert.equal(generalText(floatText(Number(number))), percentV)
+        assert.equal(generalText(Number(number), floatText(Number(number))), percentV)
         assert.equal(paddedExponent(floatText(Number(number))), jsoniter)
       }
     })

@@ -124,10 +124,10 @@ function writeValue(
   if (typeof value === 'number' || typeof value === 'bigint') {
     switch (column.kind) {
       case 'float':
-        out.ascii(generalText(floatText(Number(value))))
+        out.ascii(generalText(Number(value), floatText(Number(value))))
         return
       case 'double':
-        out.ascii(generalText(doubleText(Number(value))))
+        out.ascii(generalText(Number(value), doubleText(Number(value))))
         return
       case 'enum':
         field.text(enumName(column, value, table))

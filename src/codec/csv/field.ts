@@ -21,13 +21,23 @@ const LETTERS: ReadonlyMap<number, number> = new Map([
 export function createFieldWriter(settings: CsvSettings, out: JsonWriter): FieldWriter {
   const encoder = new TextEncoder()
   const quote = settings.quote === '' ? undefined : settings.quote.charCodeAt(0)
-  const bytes = quote === undefined ? escaping(encoder.encode(settings.delimiter), out) : quoting(quote, out)
+  const delimiter = encoder.encode(settings.delimiter)
+  const bytes = quote === undefined ? escaping(delimiter, out) : quoting(quote, out)
+  const special = new Uint8Array(128)
+  for (const c of quote === undefined ? [...LETTERS.keys(), ...delimiter] : [quote]) special[c] = 1
+  const text = (value: string): void => {
+    if (quote === undefined) {
+      if (!out.asciiUnless(value, special)) bytes(encoder.encode(value))
+      return
+    }
+    if (out.asciiUnless(value, special, quote)) out.byte(quote)
+    else bytes(encoder.encode(value))
+  }
   const encoding = settings.binaryEncoding
   return {
-    text: (value) => bytes(encoder.encode(value)),
+    text,
     bytes,
-    binary: (value) =>
-      bytes(encoder.encode(Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString(encoding))),
+    binary: (value) => text(Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString(encoding)),
   }
 }
 
@@ -35,7 +45,8 @@ function quoting(quote: number, out: JsonWriter): (value: Uint8Array) => void {
   return (value) => {
     out.byte(quote)
     let from = 0
-    for (let at = value.indexOf(quote); at >= 0; at = value.indexOf(quote, at + 1)) {
+    for (let at = 0; at < value.length; at++) {
+      if (value[at] !== quote) continue
       out.raw(value.subarray(from, at + 1))
       out.byte(quote)
       from = at + 1

@@ -253,6 +253,42 @@ test('TIMESTAMP goes out in UTC, whatever the zone; times that do not exist are 
   })
 })
 
+test('times of every form, at the ends of their ranges', () => {
+  const columns = {
+    a: 'datetime(6)',
+    b: 'datetime(2)',
+    c: 'datetime(6)',
+    d: 'date',
+    e: 'date',
+    f: 'timestamp(6)',
+    g: 'time(6)',
+  }
+  const after = [
+    '9999-12-31 23:59:59.999999',
+    '1000-01-29 00:00:00.05',
+    '2254-12-31 23:59:59.000001',
+    '0001-01-01',
+    '2024-02-29',
+    '2038-01-19 03:14:07.999999',
+    '-838:59:59.000000',
+  ]
+  const { value } = encode(testTable({ columns }), { after })
+  const row = decodeDebezium(utf8('{"payload":{}}'), value ?? empty)
+  assert.ok(row.kind === 'row')
+  assert.deepEqual(
+    [...(row.after ?? [])],
+    [
+      ['a', 253402300799999999n],
+      ['b', Date.UTC(1000, 0, 29) + 50],
+      ['c', Date.UTC(2254, 11, 31, 23, 59, 59) * 1000 + 1],
+      ['d', Date.UTC(2001, 0, 1) / 86_400_000],
+      ['e', Date.UTC(2024, 1, 29) / 86_400_000],
+      ['f', '2038-01-19T03:14:07.999999Z'],
+      ['g', -3020399000000],
+    ],
+  )
+})
+
 test('without the extension there are rows alone, as in TiCDC v8.5', () => {
   const protocol = createDebezium(codecSettings(), options)
   assert.equal(protocol.watermark(Ts(1n)), undefined)

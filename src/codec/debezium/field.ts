@@ -258,8 +258,37 @@ const isZeroDate = (text: string): boolean => text.startsWith('0000-00-00')
 
 const TIME = /^(\d{1,4})-(\d{1,2})-(\d{1,2})(?:[ T](\d{1,2}):(\d{1,2}):(\d{1,2})(?:\.(\d{1,6}))?)?$/
 
+/** As TiDB prints it: all parts have their places. undefined where the text is another. */
+function civilAtPlaces(text: string): CivilTime | undefined {
+  const { length } = text
+  if ((length !== 10 && length !== 19 && (length < 21 || length > 26)) || text.charCodeAt(4) !== 0x2d) return undefined
+  const part = (at: number, to: number): number => {
+    let value = 0
+    for (let i = at; i < to; i++) {
+      const digit = text.charCodeAt(i) - 0x30
+      value = digit >= 0 && digit <= 9 ? value * 10 + digit : Number.NaN
+    }
+    return value
+  }
+  const timed = length > 10
+  return {
+    year: part(0, 4),
+    month: part(5, 7),
+    day: part(8, 10),
+    hour: timed ? part(11, 13) : 0,
+    minute: timed ? part(14, 16) : 0,
+    second: timed ? part(17, 19) : 0,
+    microsecond: length > 19 ? part(20, length) * 10 ** (26 - length) : 0,
+  }
+}
+
+const isSound = ({ year, month, day, hour, minute, second, microsecond }: CivilTime): boolean =>
+  year >= 100 && month >= 1 && month <= 12 && day >= 1 && hour + minute + second + microsecond >= 0
+
 /** undefined where that day does not exist; years of two digits are of our time. */
 function civilOf(text: string): CivilTime | undefined {
+  const placed = civilAtPlaces(text)
+  if (placed !== undefined && placed.day <= 28 && isSound(placed)) return placed
   const match = TIME.exec(text)
   if (match === null) return undefined
   const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = match
@@ -297,9 +326,10 @@ function millisText(text: string): string | undefined {
 
 function microsText(text: string): string | undefined {
   const civil = civilOf(text)
-  return civil === undefined
-    ? undefined
-    : String(BigInt(secondsOfCivil(civil)) * 1_000_000n + BigInt(civil.microsecond))
+  if (civil === undefined) return undefined
+  const seconds = secondsOfCivil(civil)
+  if (Math.abs(seconds) < 9e9) return String(seconds * 1e6 + civil.microsecond)
+  return String(BigInt(seconds) * 1_000_000n + BigInt(civil.microsecond))
 }
 
 /** `2020-02-20T10:20:20.123Z`; `zone` undefined = the text is UTC already. undefined below TIMESTAMP's least value. */
@@ -310,7 +340,8 @@ function zonedText(text: string, zone: TimeZone | undefined, fsp: number): strin
   const seconds = zone === undefined ? local : utcOfLocal(zone, local)
   if (seconds < MIN_TIMESTAMP_SECONDS) return undefined
   const fraction = fsp === 0 ? '' : `.${String(civil.microsecond).padStart(6, '0').slice(0, fsp)}`
-  return `${formatSeconds(seconds).replace(' ', 'T')}${fraction}Z`
+  const utc = seconds === local && text.length >= 19 && civil.year >= 1970 ? text : formatSeconds(seconds)
+  return `${utc.slice(0, 10)}T${utc.slice(11, 19)}${fraction}Z`
 }
 
 /** Microseconds of `[-]hh:mm:ss[.f]`. */
