@@ -62,9 +62,13 @@ export async function prepareSink(
   signal: AbortSignal,
 ): Promise<SinkSettings> {
   switch (settings.scheme) {
-    case 'kafka':
-      await checkRegistry(settings, context, signal)
-      return prepareKafka(settings, context, signal)
+    case 'kafka': {
+      const [prepared] = await Promise.all([
+        prepareKafka(settings, context, signal),
+        checkRegistry(settings, context, signal),
+      ])
+      return prepared
+    }
     case 'blackhole':
       return settings
     case 'storage':
@@ -75,12 +79,15 @@ export async function prepareSink(
   }
 }
 
+const CHECK_TIMEOUT_MS = 10_000
+
 /** Asks the schema registry whether it is one; where none is needed, nothing. */
 async function checkRegistry({ codec }: SinkSettings, { clock }: PrepareContext, signal: AbortSignal): Promise<void> {
   if (codec?.avro.registry === undefined) return
   await using registry = openSchemaRegistry(codec.avro.registry, { clock, onTrouble() {} })
+  const timeout = AbortSignal.timeout(CHECK_TIMEOUT_MS)
   try {
-    await registry.check(signal)
+    await registry.check(AbortSignal.any([signal, timeout]))
   } catch (cause) {
     signal.throwIfAborted()
     throw new CdcError('CDC:ErrKafkaNewProducer', 'cannot build the encoder of avro', { cause })
