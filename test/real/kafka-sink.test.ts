@@ -37,7 +37,7 @@ const message = (partition: number, key: string | null, value: string): EncodedM
 
 function batchOf(topic: string, messages: readonly EncodedMessage[]): EncodedBatch {
   let bytes = 0
-  for (const { key, value } of messages) bytes += (key?.length ?? 0) + value.length
+  for (const { key, value } of messages) bytes += (key?.length ?? 0) + (value?.length ?? 0)
   return { table, topic, messages, bytes, end }
 }
 
@@ -82,7 +82,10 @@ for (const compression of COMPRESSIONS)
         records.filter((each) => each.partition === partition).map(({ key, value }) => [decode(key), decode(value)]),
         messages
           .filter((each) => each.partition === partition)
-          .map(({ key, value }) => [key === null ? null : Buffer.from(key).toString(), Buffer.from(value).toString()]),
+          .map(({ key, value }) => [
+            key === null ? null : Buffer.from(key).toString(),
+            Buffer.from(value ?? []).toString(),
+          ]),
       )
     for (const { timestamp } of records) assert.ok(Math.abs(Date.now() - timestamp) < 60_000)
   })
