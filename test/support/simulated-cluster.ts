@@ -84,13 +84,13 @@ export async function runTxn(
   writes: readonly Write[],
   mode: TxnMode,
   signal: AbortSignal,
-  options: { readonly ttlMs?: bigint } = {},
+  options: { readonly ttlMs?: bigint; readonly txnSource?: bigint } = {},
 ): Promise<Ts> {
   const startTs = await kv.pd.tso(signal)
   // In key order, as they are sent: the primary is locked first, and no two transactions wait for each other.
   const keys = writes.map((write) => write.key).toSorted(compareBytes)
   const lockTtl = mode.startsWith('left-') ? 1n : (options.ttlMs ?? LIVING_TTL_MS)
-  const txn = { kv, startTs, keys, writes, mode, lockTtl, signal }
+  const txn = { kv, startTs, keys, writes, mode, lockTtl, txnSource: options.txnSource ?? 0n, signal }
   const found = { minCommitTs: 0n, onePcCommitTs: 0n }
   for (const round of roundsOf(txn, found)) {
     for (;;) {
@@ -113,7 +113,7 @@ export async function runTxn(
   const commitTs = mode === 'async' && found.minCommitTs > 0n ? Ts(found.minCommitTs) : await kv.pd.tso(signal)
   const secondaries = mode === 'left-half-committed' ? [] : keys.slice(1)
   for (const some of [keys.slice(0, 1), secondaries]) {
-    if (some.length > 0 && !(await commit(kv, some, startTs, commitTs, signal))) return Ts(0n)
+    if (some.length > 0 && !(await commit(txn, some, commitTs))) return Ts(0n)
   }
   return commitTs
 }
@@ -126,6 +126,8 @@ interface Txn {
   readonly writes: readonly Write[]
   readonly mode: TxnMode
   readonly lockTtl: bigint
+  /** Not 0 = written by a CDC. */
+  readonly txnSource: bigint
   readonly signal: AbortSignal
 }
 
@@ -147,7 +149,7 @@ function roundsOf(txn: Txn, found: { minCommitTs: bigint; onePcCommitTs: bigint 
 const same = (a: Uint8Array, b: Uint8Array): boolean => compareBytes(a, b) === 0
 
 async function prewrite(
-  { kv, startTs, keys, writes, mode, lockTtl, signal }: Txn,
+  { kv, startTs, keys, writes, mode, lockTtl, txnSource, signal }: Txn,
   found: { minCommitTs: bigint; onePcCommitTs: bigint },
 ): Promise<void> {
   const useAsyncCommit = mode === 'async' || mode === 'left-async'
@@ -180,6 +182,7 @@ async function prewrite(
       found.onePcCommitTs = answer.onePcCommitTs
     },
     signal,
+    { context: { txnSource } },
   )
 }
 
@@ -252,11 +255,9 @@ async function refusalOf(work: Promise<void>): Promise<KeyError | undefined> {
 
 /** False when somebody rolled the transaction back. */
 async function commit(
-  kv: KvClient,
+  { kv, startTs: startVersion, txnSource, signal }: Txn,
   keys: readonly Uint8Array[],
-  startVersion: Ts,
   commitVersion: Ts,
-  signal: AbortSignal,
 ): Promise<boolean> {
   let done = true
   await kv.callGrouped(
@@ -270,6 +271,7 @@ async function commit(
         throw new CdcError('CDC:ErrUnexpected', `commit: ${JSON.stringify(Object.keys(error))}`)
     },
     signal,
+    { context: { txnSource } },
   )
   return done
 }
