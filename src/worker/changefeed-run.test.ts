@@ -141,7 +141,12 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole()): Har
     protocol: {
       compile: () => ({
         encode({ after, commitTs }, partition, out) {
-          out.push({ partition, key: null, value: Buffer.from(`${commitTs}:${after?.[0]}=${after?.[1]}`), rows: 1 })
+          out.push({
+            partition,
+            key: null,
+            value: Buffer.from(`${commitTs}:${after?.[0]}=${after?.slice(1).join()}`),
+            rows: 1,
+          })
         },
         flush() {},
       }),
@@ -154,6 +159,7 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole()): Har
       topicOf: () => 't',
       compile: () => () => 0,
       selectColumns: () => undefined,
+      routes: undefined,
       explain() {
         throw new TypeError('nobody asks')
       },
@@ -393,4 +399,55 @@ test('with send-all-bootstrap-at-start tables without rows are announced too', a
   await until(() => harness.sinks.at(-1)?.open.length === 2, 'both announcements')
   await harness.acknowledge()
   assert.deepEqual(harness.delivered, ['table 1', 'table 2'])
+})
+
+/** Schemas of table 1: column w comes with its own default, v goes. */
+const withColumns = (...columns: readonly (readonly [id: number, name: string, originDefault?: string])[]): Buffer =>
+  Buffer.from(
+    JSON.stringify({
+      ...JSON.parse(info.toString()),
+      cols: [
+        { id: 1, name: { O: 'id', L: 'id' }, offset: 0, type: field(4099), state: 5, version: 2 },
+        ...columns.map(([id, name, originDefault = null], at) => ({
+          id,
+          name: { O: name, L: name },
+          offset: at + 1,
+          origin_default: originDefault,
+          type: field(0),
+          state: 5,
+          version: 2,
+        })),
+      ],
+    }),
+  )
+
+test('rows on the way when a DDL comes are read with the schema before it, later ones with the one after it', async () => {
+  await using harness = start()
+  const schema = (at: number, bytes: Uint8Array | undefined): void =>
+    harness.run.addTable({ type: 'table-schema', epoch: 1n, physicalId: 1n, schema: 'd', version: ts(at), info: bytes })
+  harness.addTable(1, 100)
+  // Everything is in the sorter before the first DDL is known: rows at its ts belong before it.
+  harness.feed.of(1).rows([119, 120, 121, 130, 131, 140, 141].map((at, id) => row(1, id, at, at)))
+  harness.feed.of(1).resolved(ts(200))
+  harness.grant(120)
+  await until(() => harness.sinks.at(-1)?.open.length === 1, 'the rows up to the first DDL')
+  schema(120, withColumns([2, 'v'], [3, 'w', '7']))
+  schema(130, withColumns([3, 'w', '7']))
+  // The old rows are still unacknowledged, and the sink breaks: they are read again, as they were.
+  harness.sinks.at(-1)?.open.shift()?.done.reject(new CdcError('CDC:ErrKafkaSendMessage', 'broken'))
+  await until(() => harness.sinks.length === 2 && harness.sinks.at(-1)?.open.length === 1, 'the rows again')
+  harness.grant(140)
+  await until(() => {
+    void harness.acknowledge()
+    return harness.progress()?.checkpointTs === 140n
+  }, 'the rows up to the last DDL')
+  schema(140, undefined)
+  assert.deepEqual(harness.delivered.toSorted(), [
+    '119:0=119',
+    '120:1=120',
+    '121:2=121,7',
+    '130:3=130,7',
+    '131:4=7',
+    '140:5=7',
+  ])
 })
