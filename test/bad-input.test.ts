@@ -341,7 +341,6 @@ for (const [argv, what] of COMMANDS)
 
 test('a stored changefeed that needs what is not built is named, also by keys that v8.5 does not know', () => {
   for (const [json, key] of [
-    [{ sink: { dispatchers: [{ matcher: ['a.*'], 'target-schema': 'b' }] } }, 'sink.dispatchers.target-schema'],
     [
       { filter: { 'event-filters': [{ matcher: ['a.*'], 'ignore-update-only-columns': ['c'] }] } },
       'filter.event-filters.ignore-update-only-columns',

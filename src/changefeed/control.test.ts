@@ -3,7 +3,7 @@ import { test, type TestContext } from 'node:test'
 import { type Clock, systemClock } from '../base/clock.ts'
 import { noFailPoints } from '../base/fail-point.ts'
 import { silentLog } from '../base/log.ts'
-import type { ReplicaConfig } from '../config/replica-config.ts'
+import { defaultReplicaConfig } from '../config/replica-config-toml.ts'
 import type { DdlEvent } from '../event/ddl-event.ts'
 import type { FinishedJob } from '../schema/finished-job.ts'
 import type { SchemaTracker, TrackedDdl } from '../schema/tracker.ts'
@@ -61,7 +61,7 @@ function start(
   const partial: Partial<ChangefeedParts> = {
     changefeed: { namespace: 'default', id: 'test' },
     epoch: 7n,
-    config: {} as ReplicaConfig,
+    config: defaultReplicaConfig,
     sink: { scheme: 'blackhole', codec: undefined },
     targetTs: Ts(BigInt(options.target ?? 0)),
     checkpointTs: Ts(BigInt(options.checkpoint)),

@@ -8,6 +8,7 @@ import type { ReplicaConfig } from '../config/replica-config.ts'
 import type { SinkSettings } from '../config/sink-settings.ts'
 import type { ChangefeedId } from '../event/changefeed.ts'
 import type { TableName } from '../event/ddl-event.ts'
+import { createTableRoutes, type TableRoutes } from '../dispatcher/table-route.ts'
 import type { FinishedJob } from '../schema/finished-job.ts'
 import type { SchemaTracker, TrackedDdl } from '../schema/tracker.ts'
 import type { ControlSink } from '../sink/sink.ts'
@@ -104,6 +105,7 @@ interface Status {
 
 class ChangefeedControl implements AsyncDisposable {
   readonly #parts: ChangefeedParts
+  readonly #routes: TableRoutes | undefined
   readonly #stop = new AbortController()
   readonly #signal: AbortSignal
   readonly #spans: SpanTable
@@ -126,6 +128,7 @@ class ChangefeedControl implements AsyncDisposable {
 
   constructor(parts: ChangefeedParts, signal: AbortSignal) {
     this.#parts = parts
+    this.#routes = createTableRoutes(parts.config.sink.dispatchers, parts.config)
     this.#signal = AbortSignal.any([signal, this.#stop.signal])
     this.#checkpointTs = parts.checkpointTs
     this.#stored = { checkpointTs: parts.checkpointTs, minTableBarrierTs: parts.minTableBarrierTs }
@@ -217,7 +220,9 @@ class ChangefeedControl implements AsyncDisposable {
   /** The tables' new schemas leave for the workers before any grant above the DDL can. */
   #takeJob(job: FinishedJob): void {
     const { tracker, epoch } = this.#parts
-    for (const tracked of tracker.apply(job)) {
+    const ddls = tracker.apply(job)
+    if (ddls.length > 0) this.#checkRoutes(job.commitTs)
+    for (const tracked of ddls) {
       this.#pending.push(tracked)
       const { commitTs, before, after } = tracked.event
       const ids = new Set(
@@ -231,6 +236,13 @@ class ChangefeedControl implements AsyncDisposable {
         }
       }
     }
+  }
+
+  /** Two tables that are routed to one name stop the changefeed before a row of the second leaves. */
+  #checkRoutes(ts: Ts): void {
+    const check = this.#routes?.conflictCheck()
+    if (check === undefined) return
+    for (const table of this.#parts.tracker.tablesAt(ts)) check(table)
   }
 
   #grant(): void {

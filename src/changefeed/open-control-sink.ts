@@ -3,6 +3,7 @@ import type { ReplicaConfig } from '../config/replica-config.ts'
 import type { SinkSettings } from '../config/sink-settings.ts'
 import { dispatcherOf } from '../dispatcher/dispatcher.ts'
 import { openControlSink, type PrepareContext } from '../sink/open-sink.ts'
+import { routeProtocol } from '../sink/routed-protocol.ts'
 import type { ControlSink } from '../sink/sink.ts'
 
 /** Opens the control side of a changefeed's sink with its protocol and dispatcher; `settings` are prepared ones. */
@@ -18,5 +19,7 @@ export function openChangefeedControlSink(
     codec === undefined
       ? undefined
       : createProtocol(codec, { timeZone, clusterId, namespace: context.changefeed.namespace })
-  return openControlSink(settings, { ...context, protocol, dispatcher: dispatcherOf(settings, config) }, signal)
+  const dispatcher = dispatcherOf(settings, config)
+  const routed = protocol && routeProtocol(protocol, dispatcher.routes)
+  return openControlSink(settings, { ...context, protocol: routed, dispatcher }, signal)
 }

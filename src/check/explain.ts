@@ -23,6 +23,8 @@ export interface TableExplanation {
   /** Which rule decided about that. */
   readonly because: string
   /** The following are absent for a table that is not replicated, and topic to hashed for a sink without topics. */
+  /** What it is called downstream, where that is another name. */
+  readonly target?: string
   readonly topic?: string
   /** Of `sink.dispatchers`; absent = no rule takes the table, and the defaults apply. */
   readonly dispatcher?: string
@@ -142,7 +144,10 @@ function dispatchOf({ schema, table, version }: AskedTable, { config, sink, filt
     version === undefined ? namedColumns(ruleConfig, word) : attempt(() => hashedColumns(ruleConfig, version, setting))
   const topic = dispatcher.topicOf(schema, table)
   const isDefault = topic === sink.topic
+  const target = dispatcher.routes?.route(schema, table)
+  const renamed = target !== undefined && (target.schema !== schema || target.table !== table)
   return {
+    ...(renamed ? { target: `${target.schema}.${target.table}` } : {}),
     topic,
     ...(rule === undefined ? {} : { dispatcher: describeRule(place, ruleConfig) }),
     partition: word,

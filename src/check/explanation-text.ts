@@ -14,6 +14,7 @@ const line = (label: string, text: string): string => `  ${label.padEnd(15)} ${t
 function tableLines(table: TableExplanation): readonly string[] {
   const lines = [`${table.schema}.${table.table}`]
   lines.push(line('replicated', `${table.replicated ? 'yes' : 'no'}: ${table.because}`))
+  if (table.target !== undefined) lines.push(line('called', table.target))
   if (table.topic !== undefined) {
     lines.push(line('topic', table.topic))
     lines.push(line('dispatcher', table.dispatcher ?? 'none takes it, defaults apply'))

@@ -95,6 +95,11 @@ function checkDispatchers(config: ReplicaConfig, mq: boolean, faults: SinkFaults
     if (stored === true) faults.warn(`${problem}; default is used`)
     else faults.add('CDC:ErrSinkInvalidConfig', problem)
   }
+  if (!mq && config.sink.dispatchers.some(isRouting))
+    faults.unbuilt(
+      'CDC:ErrInvalidReplicaConfig',
+      'invalid replica config, target-schema and target-table but for Kafka',
+    )
   if (!mq && config.sink.columnSelectors.length > 0)
     faults.warn('sink.column-selectors is ignored: only message queues have it')
   if (config.sink.encoderConcurrency < 0)
@@ -103,6 +108,9 @@ function checkDispatchers(config: ReplicaConfig, mq: boolean, faults: SinkFaults
       `encoder-concurrency should greater than 0, but got ${config.sink.encoderConcurrency}`,
     )
 }
+
+const isRouting = ({ targetSchema = '', targetTable = '' }: DispatchRuleConfig): boolean =>
+  targetSchema !== '' || targetTable !== ''
 
 const describeRule = (rule: DispatchRuleConfig): string => `matcher [${rule.matcher.join(', ')}]`
 

@@ -174,8 +174,16 @@ const SINK = table(
         index: text('', { doc: 'With index-value: name of a unique index.' }),
         columns: texts([], { doc: 'With columns: their names.' }),
         topic: text('', { allowed: '[A-Za-z0-9._-]+ with {schema} and {table}' }),
-        targetSchema: text(undefined, newArchitecture('')),
-        targetTable: text(undefined, newArchitecture('')),
+        targetSchema: text(undefined, {
+          implied: '',
+          allowed: 'text, {schema}, {table}',
+          doc: 'Name of the schema downstream (Kafka only).',
+        }),
+        targetTable: text(undefined, {
+          implied: '',
+          allowed: 'text, {schema}, {table}',
+          doc: 'Name of the table downstream (Kafka only).',
+        }),
       },
       { sinks: MQ, apiOrder: ['matcher', 'partition', 'index', 'columns', 'topic'] },
     ),

@@ -54,6 +54,9 @@ export interface DispatchRuleConfig {
   readonly index: string
   readonly columns: readonly string[]
   readonly topic: string
+  /** What tables are called downstream: text with `{schema}` and `{table}`; undefined or empty = as they are. */
+  readonly targetSchema?: string | undefined
+  readonly targetTable?: string | undefined
 }
 
 export interface ColumnSelectorConfig {

@@ -5,6 +5,7 @@ import { parseTableRules, type TableRules } from '../config/table-rules.ts'
 import type { TableVersion } from '../event/table-version.ts'
 import { type ColumnSelection, createColumnSelectors } from './column-selector.ts'
 import { compilePartition, PARTITION_RULES, partitionWord, type PartitionOf } from './partition.ts'
+import { createTableRoutes, type TableRoutes } from './table-route.ts'
 import { compileTopic, type TopicOf } from './topic.ts'
 
 /** Which topic and partition an event goes to (reference: dispatch). */
@@ -15,6 +16,8 @@ export interface Dispatcher {
   compile(table: TableVersion, partitions: number): PartitionOf
   /** The columns that are sent; undefined = all. Error: `CDC:ErrColumnSelectorFailed` where no key is left. */
   selectColumns(table: TableVersion): ColumnSelection | undefined
+  /** Names of tables downstream; undefined = as they are. */
+  readonly routes: TableRoutes | undefined
   /** What decides about a table, for people who ask. */
   explain(schema: string, table: string): DispatchDecision
   /** Refuses what a stored changefeed may hold, but no new one: `CDC:ErrSinkInvalidConfig`, naming every fault. */
@@ -82,6 +85,7 @@ export function createDispatcher(config: DispatchConfig, options: DispatcherOpti
     topicOf: (schema, table) => (table === '' ? options.defaultTopic : ruleOf(schema, table).topicOf(schema, table)),
     compile,
     selectColumns: (table) => selectors.compile(table),
+    routes: createTableRoutes(config.dispatchers, options),
     explain(schema, table) {
       const rule = ruleOf(schema, table)
       const at = rules.indexOf(rule)

@@ -10,6 +10,7 @@ import { changefeedKey } from '../event/changefeed.ts'
 import { createFilter } from '../filter/filter.ts'
 import { openSchemaRegistry } from '../registry/open-registry.ts'
 import { openRowSink } from '../sink/open-sink.ts'
+import { routeProtocol } from '../sink/routed-protocol.ts'
 import { openPdClient } from '../upstream/pd/client.ts'
 import type { PdClient } from '../upstream/pd/pd.ts'
 import { openEventFeed } from '../upstream/tikv/event-feed.ts'
@@ -55,11 +56,9 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
     }
     const schemaRegistry = schemas === undefined ? undefined : openSchemaRegistry(schemas, { clock, onTrouble })
     const { namespace } = changefeed
-    const protocol =
-      codec === undefined
-        ? undefined
-        : createProtocol(codec, { timeZone, namespace, clusterId: start.clusterId, registry: schemaRegistry })
     const dispatcher = dispatcherOf(sink, config)
+    const options = { timeZone, namespace, clusterId: start.clusterId, registry: schemaRegistry }
+    const protocol = codec && routeProtocol(createProtocol(codec, options), dispatcher.routes)
     const context = {
       changefeed,
       captureAddress: start.captureAddress,

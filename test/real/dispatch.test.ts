@@ -25,6 +25,8 @@ interface Expected {
   readonly hash?: readonly string[]
   readonly ts?: boolean
   readonly sent?: readonly string[]
+  /** Name downstream, where it is another one. */
+  readonly target?: string
   readonly drop?: Readonly<Partial<Record<'INSERT' | 'UPDATE' | 'DELETE', string>>>
 }
 
@@ -211,6 +213,19 @@ const SETS: readonly RuleSet[] = [
 dispatchers = [{matcher = ["*.*"], partition = "index-value"}]`,
     partitions: 9,
     tables: { ...byKey, [ORDERS]: { sent: ['customer', 'region', 'note'], hash: [] } },
+  },
+  {
+    name: 'tables under other names, where the upstream names say',
+    toml: dispatch(
+      '{matcher = ["shop.orders"], topic = "%{schema}-{table}", partition = "index-value", target-schema = "archive", target-table = "{schema}_{table}"}',
+      '{matcher = ["app.*"], target-schema = "people"}',
+    ),
+    tables: {
+      ...everywhere({}),
+      [ORDERS]: { topic: 'shop-orders', hash: ['id'], target: 'archive.shop_orders' },
+      [USERS]: { target: 'people.users' },
+      [ODD]: { target: 'people.odd$name' },
+    },
   },
   {
     name: 'everything together',

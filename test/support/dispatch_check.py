@@ -2,12 +2,12 @@
 
 An implementation of its own of TiCDC's partition algorithm, which shares no code with Tidewire. Reads one JSON object from
 stdin: {"tables": {table: {"key": [column]}}, "baseline": topic, "sets": [{name, partitions, tables: {table: {topic,
-hash?, sent?, ts?, drop?}}}], "records": [{topic, partition, value}]}; records are canal-json with TiDB's extension,
+hash?, sent?, ts?, drop?, target?}}}], "records": [{topic, partition, value}]}; records are canal-json with TiDB's extension,
 values in base64.
 
 - baseline: topic that holds every change of every table; the other sets are held against it.
 - hash: columns that are hashed, absent = schema and table alone; "ts": true = commit-ts modulo partitions.
-- sent: columns that are sent, absent = all. drop: {type: Python expression over the row `r`}, true = left out.
+- target: name downstream, absent = the upstream's. sent: columns that are sent, absent = all. drop: {type: Python expression over the row `r`}, true = left out.
 
 Each set has topics of its own. Prints one line of JSON: {"checked": n, "faults": [text]}.
 """
@@ -38,14 +38,14 @@ def changes_of(records):
     return found
 
 
-def identity(topic, partition, document, sent):
+def identity(topic, partition, document, sent, name=None):
     def shown(rows):
         return None if rows is None else [{c: v for c, v in row.items() if sent is None or c in sent} for row in rows]
 
     parts = [
         topic,
         partition,
-        document["database"] + "." + document["table"],
+        name or document["database"] + "." + document["table"],
         document["type"],
         document["_tidb"]["commitTs"],
         shown(document["data"]),
@@ -69,7 +69,7 @@ def expected_of(one, baseline):
         else:
             columns = rule.get("hash", [])
             partition = partition_of(document["database"], document["table"], row, columns, one["partitions"])
-        found[identity(rule["topic"], partition, document, rule.get("sent"))] += 1
+        found[identity(rule["topic"], partition, document, rule.get("sent"), rule.get("target"))] += 1
     return found
 
 

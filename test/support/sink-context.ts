@@ -22,6 +22,7 @@ export function sinkContext(changes: Partial<SinkContext> = {}): SinkContext {
       checkConfig() {},
       checkTable() {},
       selectColumns: () => undefined,
+      routes: undefined,
       explain: () => {
         throw new TypeError('nobody asks')
       },
