@@ -11,6 +11,7 @@ import { createConnection } from 'mysql2/promise'
 import { available as pythonAvailable, consumeAll } from '../test/support/consumer.ts'
 import { available as kafkaAvailable, type KafkaBroker, startKafka } from '../test/support/kafka.ts'
 import { run, waitFor } from '../test/support/process.ts'
+import { benchCodecs } from './codec.ts'
 import { changefeed, cli, type ServerProcess, startPlayground, startServer } from '../test/support/stack.ts'
 
 const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, only: { type: 'string' } } })
@@ -254,7 +255,10 @@ async function benchSchema(): Promise<void> {
 const canal = 'protocol=canal-json&enable-tidb-extension=true'
 if (wanted('regions')) await benchRegions()
 if (wanted('schema')) await benchSchema()
-if (values.only !== 'regions' && values.only !== 'schema') {
+if (wanted('codec')) await benchCodecs(report, quick)
+/** Benches that need no stream of rows. */
+const alone = ['regions', 'schema', 'codec']
+if (!alone.includes(values.only ?? '')) {
   await using feed = await startFeedServer()
   for (const regions of quick ? [1] : [1, 100]) {
     if (wanted('feed')) await benchReader(feed, 'feed', regions)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import avsc from 'avsc'
 import fc from 'fast-check'
 import { allTypes } from '../../../test/support/all-types.ts'
@@ -16,6 +16,7 @@ import type { EncodedMessage } from '../../event/encoded.ts'
 import type { RowChange, Values } from '../../event/row-change.ts'
 import type { Column, TableVersion } from '../../event/table-version.ts'
 import { Ts } from '../../tidb/ts.ts'
+import { columnChecksum } from '../../tidb/row-checksum.ts'
 import { AvroWriter } from '../avro-binary.ts'
 import { compileAvroDecoder, createAvroDecoder } from './decode.ts'
 import { decimalText, writeDecimal } from './decimal.ts'
@@ -26,7 +27,12 @@ import { avroName, avroNamespace, subjectOf } from './name.ts'
 const folder = process.env['TIDEWIRE_VECTORS_DIR']
 const file = folder === undefined ? join(import.meta.dirname, 'vectors/avro.json') : join(folder, 'protocols/avro.json')
 const { vectors } = JSON.parse(readFileSync(file, 'utf8'))
-const vector = (id: string) => vectors.find((one: { id: string }) => one.id === id)
+const used = new Set<string>()
+const vector = (id: string) => {
+  used.add(id)
+  return vectors.find((one: { id: string }) => one.id === id)
+}
+after(() => console.log(`avro vectors: ${used.size} of ${vectors.length}`))
 const signal = new AbortController().signal
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text)
 const commitTs = Ts(417318403368288260n)
@@ -79,6 +85,7 @@ const fieldOf = (type: string, changes: Changes = {}, stored?: string): unknown 
 }
 
 for (const { id, input, value } of vectors) {
+  if (/^avro-(sanitize|namespace)-/.test(id)) used.add(id)
   if (id.startsWith('avro-sanitize-')) test(id, () => assert.equal(avroName(input.name), value))
   if (id.startsWith('avro-namespace-'))
     test(id, () => assert.equal(avroNamespace(input.namespace, input.schema), value))
@@ -243,6 +250,32 @@ test('with checksums the columns are in the order of their ids', async () => {
   assert.ok(event?.kind === 'row')
   assert.deepEqual([...(event.after?.keys() ?? [])], ['b', 'a'])
   assert.deepEqual(event.extension?.checksum, { value: 7, version: 1, corrupted: true })
+})
+
+test('a consumer finds the checksum of a row again in what it reads', async () => {
+  const strings = { decimalMode: 'string', bigintUnsignedMode: 'string' } as const
+  await fc.assert(
+    fc.asyncProperty(tableAndRow.filter(sendable), async ({ table, row }) => {
+      const values = row.after ?? row.before ?? []
+      const infos = table.columns.map(({ info }) => info)
+      const current = columnChecksum(infos, values)
+      const checksum = { version: 0, corrupted: false, current, previous: 0 }
+      const changes = { enableTidbExtension: true, rowChecksum: true, avro: strings }
+      const { message, registry } = await encode(table, { ...change({ after: values }), checksum }, changes)
+      const event = await createAvroDecoder(registry).decode(message.key, message.value, signal)
+      assert.ok(event?.kind === 'row')
+      const read = table.columns.map(({ name }) => event.after?.get(avroName(name)) ?? null)
+      assert.equal(columnChecksum(infos, read), current)
+      assert.equal(event.extension?.checksum?.value, current === 0 ? undefined : current)
+    }),
+    { numRuns: 200 },
+  )
+})
+
+test('avro-default-string-null: the text null is a default that an Avro library takes', () => {
+  assert.ok(avsc.Type.forSchema(vector('avro-default-string-null').input.avroSchema))
+  const table = withDefaults(testTable({ columns: { c: 'varchar(9)' } }), { c: 'null' })
+  assert.ok(avsc.Type.forSchema(JSON.parse(schemaOf(table))))
 })
 
 test('what does not fit is named, and the message after it is whole', async () => {

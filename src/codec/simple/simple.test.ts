@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import avsc from 'avsc'
 import fc from 'fast-check'
 import { allTypes } from '../../../test/support/all-types.ts'
@@ -27,7 +27,12 @@ const folder = process.env['TIDEWIRE_VECTORS_DIR']
 const file =
   folder === undefined ? join(import.meta.dirname, 'vectors/simple.json') : join(folder, 'protocols/simple.json')
 const { vectors } = JSON.parse(readFileSync(file, 'utf8'))
-const vector = (id: string) => vectors.find((one: { id: string }) => one.id === id)
+const used = new Set<string>()
+const vector = (id: string) => {
+  used.add(id)
+  return vectors.find((one: { id: string }) => one.id === id)
+}
+after(() => console.log(`simple vectors: ${used.size} of ${vectors.length}`))
 const text = (bytes: Uint8Array | null | undefined): string => new TextDecoder().decode(bytes ?? new Uint8Array(0))
 const utf8 = (value: string): Uint8Array => new TextEncoder().encode(value)
 const commitTs = Ts(447984074911121426n)
@@ -92,6 +97,11 @@ const user = (changes: Partial<TestTable> = {}, updateTs = 447984074911121426n):
 /** Its integer key has no index in TiDB. */
 const withoutIndexes = (table: TableVersion): TableVersion => ({ ...table, info: { ...table.info, indexes: [] } })
 
+test('simple-json-column: a column of a table schema', () => {
+  const { tableSchema: written } = JSON.parse(text(simple().bootstrap?.(withoutIndexes(user())).value))
+  assert.equal(JSON.stringify(written.columns[0]), JSON.stringify(vector('simple-json-column').value))
+})
+
 test('simple-json-insert, simple-json-update: rows', () => {
   const [table, john] = [withoutIndexes(user()), utf8('John Doe')]
   const insert = encode(simple(), table, change({ after: [1, john, 25, 90.5], ts: 447984084414103554n }))
@@ -146,6 +156,7 @@ ACTIONS.set('27', 72).set('28', 17)
 
 for (const { id, input, value } of vectors) {
   const [, number = ''] = /^simple-ddltype-(\d+)/.exec(id) ?? []
+  if (number !== '') used.add(id)
   if (number !== '')
     test(`${id}: ${input.sql}`, () => assert.equal(simpleDdlType(ACTIONS.get(number) ?? 0), value.type))
 }
