@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import fc from 'fast-check'
 import { codecSettings } from '../../test/support/codec-settings.ts'
 import { testTable } from '../../test/support/table-version.ts'
+import { CdcError } from '../base/errors.ts'
 import type { CodecSettings, LargeMessageSettings, MessageCompression, ProtocolName } from '../config/sink-settings.ts'
 import type { EncodedMessage } from '../event/encoded.ts'
 import type { RowChange } from '../event/row-change.ts'
@@ -9,6 +11,7 @@ import { Ts } from '../tidb/ts.ts'
 import { decodeCanalJson } from './canal-json/decode.ts'
 import { decompressValue } from './compress/compress.ts'
 import { decodeOpenProtocol } from './open/decode.ts'
+import { decodeStoredMessage } from './large-message.ts'
 import { createProtocol } from './protocols.ts'
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text)
@@ -98,11 +101,17 @@ for (const protocol of PROTOCOLS) {
       const [message] = send(protocol, claimCheck(false), [row])
       assert.deepEqual(shown(protocol, message), [['a'], protocol === 'simple', 'file:///claims/id1.json'])
       assert.equal(message?.upload?.name, 'id1.json')
-      const stored = JSON.parse(Buffer.from(message?.upload?.content ?? empty).toString())
+      const content = message?.upload?.content ?? empty
+      const stored = JSON.parse(Buffer.from(content).toString())
       const [whole] = send(protocol, { option: 'none' }, [row], { maxMessageBytes: 9999 })
       assert.deepEqual(Object.keys(stored), ['key', 'value'])
       assert.equal(stored.key, whole?.key ? Buffer.from(whole.key).toString('base64') : null)
       assert.equal(stored.value, Buffer.from(whole?.value ?? empty).toString('base64'))
+      const { key, value } = decodeStoredMessage(content)
+      assert.deepEqual(
+        [key && Buffer.from(key), Buffer.from(value)],
+        [whole?.key && Buffer.from(whole.key), Buffer.from(whole?.value ?? empty)],
+      )
     })
   }
 
@@ -198,4 +207,19 @@ test('the location of a bucket has neither parameters nor a slash too many', () 
   } as const
   const [message] = send('canal-json', { option: 'claim-check', storage, rawValue: false }, [insert])
   assert.deepEqual(shown('canal-json', message), [['a'], false, 's3://b/p/q/id1.json'])
+})
+
+test('whatever is stored, the error is a named one', () => {
+  const member = fc.oneof(fc.base64String(), fc.jsonValue())
+  const document = fc.record({ key: member, value: member }).map((members) => utf8(JSON.stringify(members)))
+  fc.assert(
+    fc.property(fc.oneof(fc.uint8Array(), document), (content) => {
+      try {
+        decodeStoredMessage(content)
+      } catch (error) {
+        assert.ok(error instanceof CdcError && error.code === 'CDC:ErrCodecDecode', String(error))
+      }
+    }),
+    { numRuns: 500 },
+  )
 })

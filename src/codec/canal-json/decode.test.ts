@@ -74,6 +74,9 @@ test('messages of the documents decode', () => {
   assert.ok(update?.kind === 'row')
   assert.deepEqual(update.before?.get('OfficeLocation'), utf8('New York'))
   assert.deepEqual(update.after?.get('id'), 101)
+  const [deletion] = decodeCanalJson(utf8(vector('canal-storage-line-delete').value))
+  assert.ok(deletion?.kind === 'row')
+  assert.deepEqual([deletion.before?.get('id'), deletion.after], [101, undefined])
   const [insert] = decodeCanalJson(utf8(vector('canal-insert-ints-ext').value))
   assert.ok(insert?.kind === 'row')
   assert.deepEqual(

@@ -142,6 +142,31 @@ test('DDL and watermark are those of the documented samples', () => {
   assert.equal(protocol.ddlPartitions, 'first')
 })
 
+test('a deleted row is in data alone, and values of bytes are their characters', (t) => {
+  const deleted = vector('canal-delete-old-null').value
+  const [row] = deleted.data
+  const columns = { id: 'int primary key', c_tinyint: 'tinyint', c_smallint: 'smallint', c_mediumint: 'mediumint' }
+  const ints = testTable({ columns: { ...columns, c_int: 'int', c_bigint: 'bigint' } })
+  const before = ints.columns.map(({ name }) => (name === 'c_bigint' ? BigInt(row[name]) : Number(row[name])))
+  const { type, data, old } = JSON.parse(encode(ints, { before }))
+  assert.deepEqual({ type, data, old }, deleted)
+  const { value, mysqlType, latin1OfBlob } = vector('canal-values-person')
+  const person = testTable({
+    columns: { id: 'int primary key', name: 'varchar(32)', comment: 'text', bb: 'blob', vec: 'vector(5)' },
+  })
+  const after = [1, utf8('Bob'), utf8('测试'), utf8('测试blob'), Float32Array.of(1, 2, 3, 4, 5)]
+  const document = JSON.parse(encode(person, { after }))
+  const { tiny: _tiny, ...shown } = value
+  assert.deepEqual(document.data, [{ ...shown, bb: latin1Of('测试blob') }])
+  assert.equal(latin1Of('测试blob').replaceAll(/[\x80-\x9f\xad]/g, ''), latin1OfBlob.replaceAll(/[\x80-\x9f\xad]/g, ''))
+  assert.deepEqual(document.mysqlType, mysqlType)
+  const types = vectors.filter(({ id }: { id: string }) => id.startsWith('canal-type-')).length
+  t.diagnostic(`canal-json: ${vectors.length} vectors: ${types} types, 5 messages encoded, 3 decoded`)
+})
+
+/** Each byte of the UTF-8 text as one character. */
+const latin1Of = (value: string): string => Buffer.from(value).toString('latin1')
+
 test('without the extension there are no watermarks and no commitTs', () => {
   const protocol = createCanalJson(codecSettings(), now)
   assert.equal(protocol.watermark(commitTs), undefined)
