@@ -152,6 +152,30 @@ test('a schema that the registry refuses stops the changefeed by name; what wait
   await compare(await readAvro<Read>(kafka.bootstrap, topics, '--registry', registry.url), workload)
 })
 
+test('while the registry does not answer rows wait with a warning, and go on when it is back', async (t) => {
+  if (!(await requireOrSkip(t, kafkaAvailable, pythonAvailable, apicurioAvailable))) return
+  await using kafka = await startKafka()
+  await using registry = await startApicurio()
+  await using playground = await startPlayground()
+  await using server = await startServer({ pd: playground.pd })
+  const random = createRandom(SEED)
+  await using workload = await openWorkload({ sql: playground.sql, database: 'shop', random, ddl: false, writers: 1 })
+  const uri = `kafka://${kafka.bootstrap}/avro?protocol=avro&partition-num=1&schema-registry=${encodeURIComponent(registry.url)}`
+  await create(server, uri)
+  await workload.run(20)
+  await caughtUp(server, 'first', await clusterTs(server, playground.pd))
+  registry.pause()
+  await workload.query('ALTER TABLE shop.accounts ADD COLUMN extra INT DEFAULT 7')
+  await workload.query('INSERT INTO shop.accounts (id, v, name, extra) VALUES (99999, 99999, "late", 8)')
+  await waitFor('the warning', async () => {
+    const text = await cli(server, 'changefeed', 'query', '--changefeed-id', 'first', '--simple')
+    return text.includes('"state": "warning"') && text.includes('CDC:ErrAvroSchemaAPIError')
+  })
+  registry.resume()
+  await caughtUp(server, 'first', await clusterTs(server, playground.pd), 60_000)
+  await compare(await readAvro<Read>(kafka.bootstrap, topics, '--registry', registry.url), workload)
+})
+
 test(`avro with AWS Glue: another client rebuilds the tables (seed ${SEED})`, async (t) => {
   if (!(await requireOrSkip(t, kafkaAvailable, pythonAvailable, motoAvailable))) return
   await using kafka = await startKafka()

@@ -42,6 +42,9 @@ export async function install(): Promise<void> {
 export interface ApicurioRegistry extends AsyncDisposable {
   /** Of Confluent's API. */
   readonly url: string
+  /** SIGSTOP: connections are taken, nothing is answered. */
+  pause(): void
+  resume(): void
 }
 
 /** Starts a registry that keeps its schemas in memory. */
@@ -60,5 +63,10 @@ export async function startApicurio(): Promise<ApicurioRegistry> {
     await registry[Symbol.asyncDispose]()
     throw error
   }
-  return { url, [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose]() }
+  return {
+    url,
+    pause: () => registry.kill('SIGSTOP'),
+    resume: () => registry.kill('SIGCONT'),
+    [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose](),
+  }
 }
