@@ -16,8 +16,9 @@ export interface Moto extends AsyncDisposable {
   readonly url: string
 }
 
-export async function startMoto(): Promise<Moto> {
-  const [port = 0] = await freePorts(1)
+export async function startMoto(wantedPort?: number): Promise<Moto> {
+  const [freePort = 0] = await freePorts(1)
+  const port = wantedPort ?? freePort
   const moto = await run(server(), ['-H', '127.0.0.1', '-p', String(port)])
   const url = `http://127.0.0.1:${port}`
   await waitFor(`moto at ${url}`, async () => (await fetch(`${url}/moto-api/`).catch(() => undefined))?.ok)
