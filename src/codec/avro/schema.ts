@@ -14,7 +14,7 @@ export interface AvroRecord {
   readonly write: (out: AvroWriter, values: Values) => void
 }
 
-/** A field behind the columns; `schema` without the braces' content in between. */
+/** A field behind the columns, of TiDB's extension; `default` is JSON text. */
 export interface ExtensionField {
   readonly name: string
   readonly type: 'string' | 'long' | 'int' | 'boolean'
