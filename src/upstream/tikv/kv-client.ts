@@ -8,7 +8,7 @@ import { APIVersion, Context } from '../../proto/kvrpcpb.ts'
 import { compareBytes, decodeBytes, encodeBytes } from '../../tidb/key.ts'
 import { ChannelPool, isServiceError, unary, type UnaryMethod } from '../channel.ts'
 import { regionOf } from '../pd/client.ts'
-import type { Peer, PdClient, SecurityOptions } from '../pd/pd.ts'
+import type { Peer, PdClient, Region, SecurityOptions } from '../pd/pd.ts'
 import { Backoff, type BackoffKind } from './backoff.ts'
 import { type CachedRegion, contains, RegionCache } from './region-cache.ts'
 import { StoreDirectory } from './stores.ts'
@@ -161,6 +161,10 @@ class GrpcKvClient implements KvClient {
     const region = await this.pd.region(encodedKey, signal)
     const leader = region?.leader ?? region?.peers[0]
     if (region === undefined || leader === undefined) throw new Retriable('pdRpc', 'pd knows no region for the key')
+    if (!hasRawBounds(region)) {
+      const text = `pd says that region ${region.id} ends at a key that is not encoded`
+      throw new CdcError('CDC:ErrPDBatchLoadRegions', text)
+    }
     const fresh = { ...region, leader }
     this.#regions.put(fresh)
     return fresh
@@ -230,7 +234,7 @@ class GrpcKvClient implements KvClient {
       if (fresh.some((one) => one.id === region.id && one.version < region.version)) return fail('regionMiss')
       for (const one of fresh) {
         const leader = one.peers.find((peer) => peer.storeId === region.leader.storeId)
-        if (leader !== undefined) this.#regions.put({ ...one, leader })
+        if (leader !== undefined && hasRawBounds(one)) this.#regions.put({ ...one, leader })
       }
       return fail('regionMiss')
     }
@@ -241,6 +245,8 @@ class GrpcKvClient implements KvClient {
       return fail('regionScheduling')
     if (error.diskFull !== undefined) return fail('diskFull')
     this.#regions.drop(region)
+    // The address belongs to another store now.
+    if (error.storeNotMatch !== undefined) this.#stores.forget(region.leader.storeId)
     if (error.RecoveryInProgress !== undefined) return fail('regionRecovery')
     if (error.isWitness !== undefined) return fail('isWitness')
     return fail('regionMiss')
@@ -268,6 +274,16 @@ function nextPeer(region: CachedRegion): Peer {
 /** The raw form of a region boundary; empty stays empty. */
 export const rawKey = (boundary: Uint8Array): Uint8Array =>
   boundary.length === 0 ? boundary : decodeBytes(boundary).raw
+
+function hasRawBounds({ start, end }: Region): boolean {
+  try {
+    rawKey(start)
+    rawKey(end)
+    return true
+  } catch {
+    return false
+  }
+}
 
 function nameOf(error: errorpb.Error): string {
   const kind = Object.entries(error).find(([key, value]) => key !== 'message' && value !== undefined)?.[0] ?? 'unknown'

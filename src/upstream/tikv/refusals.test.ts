@@ -1,25 +1,40 @@
 // What the reader does when a store or PD says something unpleasant; a scripted store over real gRPC.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { suite, test } from 'node:test'
 
-import { Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js'
+import { Server, ServerCredentials, type ServerDuplexStream, status } from '@grpc/grpc-js'
+import { Registry } from 'prom-client'
 
 import { systemClock } from '../../base/clock.ts'
-import { type ErrorCode, errorCode } from '../../base/errors.ts'
-import { silentLog } from '../../base/log.ts'
+import { describeError, type ErrorCode, errorCode } from '../../base/errors.ts'
+import { type Log, silentLog } from '../../base/log.ts'
 import type { RawKv } from '../../event/raw-kv.ts'
-import { ChangeDataEvent, type ChangeDataRequest, ChangeDataService, Event_LogType } from '../../proto/cdcpb.ts'
+import {
+  ChangeDataEvent,
+  type ChangeDataRequest,
+  ChangeDataService,
+  Event_LogType,
+  type Event_Row,
+} from '../../proto/cdcpb.ts'
 import { encodeBytes } from '../../tidb/key.ts'
-import { Ts } from '../../tidb/ts.ts'
-import type { PdClient, Region } from '../pd/pd.ts'
+import { Ts, tsOfMs } from '../../tidb/ts.ts'
+import { hasOpenssl, makeCertificates } from '../../../test/support/certificates.ts'
+import type { PdClient, Region, SecurityOptions } from '../pd/pd.ts'
 import { openEventFeed } from './event-feed.ts'
-import type { EventFeed, Subscription } from './feed.ts'
+import type { EventFeed, FeedObserver, Subscription } from './feed.ts'
+import { createFeedMetrics } from './metrics.ts'
 
 type Call = ServerDuplexStream<ChangeDataRequest, Buffer>
 type Answer = Parameters<typeof ChangeDataEvent.fromPartial>[0]
 type Errors = NonNullable<Extract<ChangeDataEvent['events'][number]['event'], { $case: 'error' }>>['value']
 
 const START = Ts(100n)
+const noOpenssl = !hasOpenssl && 'no openssl'
 const clock = {
   ...systemClock,
   monotonic: () => performance.now() * 20,
@@ -36,6 +51,9 @@ function regionOf(id: bigint, from: number, to: number, version = 1n): Region {
 class Fake implements AsyncDisposable {
   regions: Region[] = [regionOf(1n, 0, 100)]
   version = '8.5.0'
+  /** Where PD says that the store is; where it is when undefined. */
+  address: string | undefined
+  now = Ts(0n)
   scans = 0
   readonly requests: ChangeDataRequest[] = []
   readonly features: unknown[] = []
@@ -44,7 +62,7 @@ class Fake implements AsyncDisposable {
   readonly #server = new Server()
   #port = 0
 
-  async open(): Promise<this> {
+  async open(credentials = ServerCredentials.createInsecure()): Promise<this> {
     const serve = (call: Call): void => {
       this.features.push(call.metadata.get('features')[0])
       call.on('error', () => {})
@@ -56,7 +74,7 @@ class Fake implements AsyncDisposable {
     const raw = { responseSerialize: (bytes: Buffer) => bytes }
     this.#server.addService({ eventFeedV2: { ...ChangeDataService.eventFeedV2, ...raw } }, { eventFeedV2: serve })
     this.#port = await new Promise<number>((resolve, reject) => {
-      this.#server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) =>
+      this.#server.bindAsync('127.0.0.1:0', credentials, (error, port) =>
         error === null ? resolve(port) : reject(error),
       )
     })
@@ -82,13 +100,13 @@ class Fake implements AsyncDisposable {
       clusterId: 42n,
       keyspace: undefined,
       endpoints: [],
-      tso: async () => Ts(0n),
+      tso: async () => this.now,
       scanRegions: async () => (this.scans++, this.regions),
       region: async () => undefined,
       regionById: async () => undefined,
       store: async (id) => ({
         id,
-        address: `127.0.0.1:${this.#port}`,
+        address: this.address ?? `127.0.0.1:${this.#port}`,
         version: this.version,
         state: 'up',
         tiflash: false,
@@ -115,11 +133,19 @@ interface Run extends AsyncDisposable {
   until(condition: () => boolean): Promise<void>
 }
 
-async function start(prepare: (fake: Fake) => void = () => {}): Promise<Run> {
+interface Options {
+  readonly credentials?: ServerCredentials
+  readonly security?: SecurityOptions
+  readonly log?: Log
+  readonly observer?: FeedObserver
+}
+
+async function start(prepare: (fake: Fake) => void = () => {}, options: Options = {}): Promise<Run> {
   const stack = new AsyncDisposableStack()
-  const fake = stack.use(await new Fake().open())
+  const fake = stack.use(await new Fake().open(options.credentials))
   prepare(fake)
-  const feed = stack.use(openEventFeed({ pd: fake.pd, security: {}, log: silentLog, clock }))
+  const { security = {}, log = silentLog, observer } = options
+  const feed = stack.use(openEventFeed({ pd: fake.pd, security, log, clock, ...(observer && { observer }) }))
   const [rows, resolved, errors]: [RawKv[], Ts[], Error[]] = [[], [], []]
   const signal = AbortSignal.timeout(10_000)
   return {
@@ -306,6 +332,170 @@ suite('refusals', { concurrency: true }, () => {
     run.fake.version = '8.5.0'
     await run.until(() => run.resolved.length > 0)
     assert.deepEqual(run.errors, [])
+  })
+
+  const prewrite: Partial<Event_Row> = {
+    type: Event_LogType.PREWRITE,
+    startTs: 150n,
+    opType: 1,
+    key: Buffer.from('0001'),
+    value: Buffer.from('v'),
+  }
+  const commit: Partial<Event_Row> = { ...prewrite, type: Event_LogType.COMMIT, commitTs: 160n, value: Buffer.alloc(0) }
+
+  test('rows and events of kinds that we do not know are passed over, those around them are not', async () => {
+    await using run = await start((fake) => {
+      fake.onRequest = (call, request) => {
+        const { regionId, requestId } = request
+        fake.send(call, { events: [{ regionId, requestId, event: { $case: 'admin', value: {} } }] })
+        // A field 99 of the event, which no version has.
+        call.write(Buffer.from('0a050801980601', 'hex'))
+        fake.rows(call, request, prewrite, { type: 99, key: Buffer.from('0001') }, { type: 0 }, commit)
+        fake.settle(call, request)
+      }
+    })
+    run.subscribe()
+    await run.until(() => run.resolved.length > 0 || run.errors.length > 0)
+    assert.deepEqual(run.errors, [])
+    assert.deepEqual(
+      run.rows.map(({ commitTs, value }) => [commitTs, Buffer.from(value ?? []).toString()]),
+      [[160n, 'v']],
+    )
+  })
+
+  for (const [name, rows, code] of [
+    ['a commit of unknown kind', [prewrite, Object.assign({}, commit, { opType: 7 })], 'CDC:ErrUnknownKVEventType'],
+    ['a commit of nothing after the scan', [{ type: Event_LogType.INITIALIZED }, commit], 'CDC:ErrPrewriteNotMatch'],
+  ] as const)
+    test(`${name} ends the subscription`, async () => {
+      await using run = await start((fake) => (fake.onRequest = (call, request) => fake.rows(call, request, ...rows)))
+      run.subscribe()
+      await run.until(() => run.errors.length > 0)
+      assert.deepEqual(run.errors.map(errorCode), [code])
+      assert.deepEqual(run.rows, [])
+    })
+
+  test('rows outside of what was asked for reach nobody', async () => {
+    await using run = await start((fake) => {
+      fake.onRequest = (call, request) => {
+        for (const key of ['9999', '', '0001'].map((text) => Buffer.from(text)))
+          fake.rows(call, request, { ...prewrite, key }, { ...commit, key })
+        fake.settle(call, request)
+      }
+    })
+    run.subscribe()
+    await run.until(() => run.resolved.length > 0)
+    assert.deepEqual(
+      run.rows.map(({ key }) => Buffer.from(key).toString()),
+      ['0001'],
+    )
+  })
+
+  test('a region outside of the span is not asked for anything', async () => {
+    await using run = await start((fake) => (fake.regions = [regionOf(7n, 200, 300)]))
+    run.subscribe()
+    await run.until(() => run.fake.scans > 3)
+    assert.deepEqual(run.fake.requests, [])
+    run.fake.regions = [regionOf(1n, 0, 100), regionOf(7n, 200, 300)]
+    await run.until(() => run.resolved.length > 0)
+    assert.deepEqual(
+      run.fake.requests.map(({ regionId }) => regionId),
+      [1n],
+    )
+  })
+
+  test('what answers garbage is dialled again, and left when PD knows a new address', async () => {
+    let dialled = 0
+    const garbage = createServer((socket) => {
+      dialled++
+      socket.on('error', () => {})
+      socket.end('HTTP/1.1 400 Bad Request\r\n\r\n\0\u0001garbage')
+    })
+    garbage.listen(0, '127.0.0.1')
+    await once(garbage, 'listening')
+    const at = garbage.address()
+    const port = typeof at === 'object' ? at?.port : 0
+    await using run = await start((fake) => (fake.address = `127.0.0.1:${port}`))
+    run.subscribe()
+    await run.until(() => dialled > 1)
+    assert.deepEqual(run.errors, [])
+    run.fake.address = undefined
+    await run.until(() => run.resolved.length > 0)
+    garbage.close()
+  })
+
+  for (const code of [status.UNAVAILABLE, status.INTERNAL, status.CANCELLED, status.RESOURCE_EXHAUSTED, status.OK])
+    test(`a stream that ends with ${status[code]} is opened again, and goes on where it was`, async () => {
+      await using run = await start((fake) => {
+        fake.onRequest = (call, request) => {
+          fake.settle(call, request, fake.requests.length === 1 ? 500n : 900n)
+          if (fake.requests.length === 1)
+            setImmediate(() => (code === status.OK ? call.end() : call.emit('error', { code })))
+        }
+      })
+      run.subscribe()
+      await run.until(() => run.resolved.includes(Ts(900n)))
+      assert.deepEqual(run.errors, [])
+      assert.deepEqual(
+        run.fake.requests.map(({ checkpointTs }) => checkpointTs),
+        [START, 500n],
+      )
+    })
+
+  test(
+    'TLS: a store that shows another certificate gets nothing, and it is said why',
+    { skip: noOpenssl },
+    async () => {
+      const [ours, theirs] = [mkdtempSync(join(tmpdir(), 'tidewire-a-')), mkdtempSync(join(tmpdir(), 'tidewire-b-'))]
+      try {
+        const [security, foreign] = [makeCertificates(ours), makeCertificates(theirs)]
+        const [ca, cert, key] = [security.caPath, security.certPath, security.keyPath].map((path = '') =>
+          readFileSync(path),
+        )
+        assert.ok(ca !== undefined && cert !== undefined && key !== undefined)
+        const credentials = ServerCredentials.createSsl(ca, [{ cert_chain: cert, private_key: key }], true)
+        {
+          await using run = await start(undefined, { credentials, security })
+          run.subscribe()
+          await run.until(() => run.resolved.length > 0)
+        }
+        for (const wrong of [foreign, { caPath: security.caPath }, {}]) {
+          const lost: unknown[] = []
+          const log: Log = {
+            ...silentLog,
+            warn: (text, fields) => void lost.push(text, describeError(fields?.['error'])),
+          }
+          await using run = await start(undefined, { credentials, security: wrong, log })
+          run.subscribe()
+          await run.until(() => lost.includes('change stream lost'))
+          assert.match(lost.join('\n'), /certificate|Last error/)
+          assert.deepEqual([run.resolved, run.errors, run.fake.requests], [[], [], []])
+        }
+      } finally {
+        for (const folder of [ours, theirs]) rmSync(folder, { recursive: true })
+      }
+    },
+  )
+
+  test('a region that stands still is shown with its store', async () => {
+    const warned: object[] = []
+    const log: Log = { ...silentLog, warn: (text, fields) => void warned.push({ text, ...fields }) }
+    const registry = new Registry()
+    const observer = createFeedMetrics(registry, clock)({ namespace: 'default', id: 'slow' })
+    await using run = await start((fake) => (fake.onRequest = (call, request) => fake.settle(call, request, 700n)), {
+      log,
+      observer,
+    })
+    run.fake.now = tsOfMs(Date.now())
+    run.subscribe()
+    await run.until(() => warned.some((line) => 'text' in line && line.text === 'a span does not advance'))
+    const line = Object(warned.find((one) => 'text' in one && one.text === 'a span does not advance'))
+    assert.deepEqual([line.region, line.store, line.resolvedTs, line.scanning], [1n, 1n, 700n, false])
+    const page = await registry.metrics()
+    const feed = '{namespace="default",changefeed="slow"}'
+    assert.ok(page.includes(`tidewire_kvclient_slow_region_count${feed} 1`), page)
+    assert.match(page, /ticdc_kvclient_cached_region\{store="127[^"]*",namespace="default",changefeed="slow"\} 1/)
+    assert.doesNotMatch(page, /region="/)
   })
 
   test('closing the feed ends everything that it began', async () => {

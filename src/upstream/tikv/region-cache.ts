@@ -16,10 +16,14 @@ export class RegionCache {
     return region !== undefined && contains(region, encodedKey) ? region : undefined
   }
 
-  /** Puts a record in, in the place of all that it overlaps; a record older than a known one of that id is ignored. */
+  /**
+   * Puts a record in, in the place of all that it overlaps. One that is older than a known record of that id, or of those
+   * keys, is ignored: it comes from a follower of PD, or from a store that is behind.
+   */
   put(region: CachedRegion): void {
     const known = this.#regions.find((one) => one.id === region.id)
     if (known !== undefined && (known.version > region.version || known.confVer > region.confVer)) return
+    if (this.#regions.some((one) => one.version > region.version && overlaps(one, region))) return
     this.#regions = this.#regions.filter((one) => one !== known && !overlaps(one, region))
     this.#regions.splice(this.#firstAfter(region.start), 0, region)
   }

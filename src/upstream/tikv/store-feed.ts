@@ -1,9 +1,10 @@
-import type { Client } from '@grpc/grpc-js'
+import { type Client, status } from '@grpc/grpc-js'
 
 import type { Clock } from '../../base/clock.ts'
 import type { Log } from '../../base/log.ts'
+import { HealthService } from '../../proto/health.ts'
 import { physicalMs } from '../../tidb/ts.ts'
-import { ChannelPool } from '../channel.ts'
+import { ChannelPool, isServiceError, unary } from '../channel.ts'
 import type { PdClient, SecurityOptions } from '../pd/pd.ts'
 import { checkServerVersion } from '../pd/version.ts'
 import type { FeedState } from './feed.ts'
@@ -159,8 +160,7 @@ export class StoreFeed implements Disposable {
       checkServerVersion('TiKV', store.version)
       this.#address = store.address
       this.#client = this.#channels.client(store.address)
-      await ready(this.#client, CONNECT_TIMEOUT_MS)
-      signal.throwIfAborted()
+      await ready(this.#client, signal)
       this.#state = 'ready'
       this.#usedAt = clock.monotonic()
       log.info('change stream opened', { store: storeId, address: store.address })
@@ -239,8 +239,12 @@ class Line<T> {
   }
 }
 
-function ready(client: Client, timeoutMs: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    client.waitForReady(Date.now() + timeoutMs, (error) => (error === undefined ? resolve() : reject(error)))
-  })
+/** Resolves when there is a connection; what the store thinks of the question is of no matter, but a failure tells why. */
+async function ready(client: Client, signal: AbortSignal): Promise<void> {
+  try {
+    await unary(client, HealthService.check, { service: '' }, CONNECT_TIMEOUT_MS, signal)
+  } catch (error) {
+    if (!isServiceError(error)) throw error
+    if (error.code === status.UNAVAILABLE || error.code === status.DEADLINE_EXCEEDED) throw error
+  }
 }
