@@ -23,7 +23,7 @@ export interface UnaryMethod<Req, Res> {
 }
 
 /** What every upstream connection has: big messages (a row may have megabytes) and pings that notice a dead peer. */
-const CHANNEL_OPTIONS: ChannelOptions = {
+export const CHANNEL_OPTIONS: ChannelOptions = {
   'grpc.max_receive_message_length': 256 << 20,
   'grpc.max_send_message_length': 256 << 20,
   'grpc.keepalive_time_ms': 10_000,

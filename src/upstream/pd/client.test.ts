@@ -1,6 +1,7 @@
 // The PD client against what a real PD answered (tikv/vectors/pd.jsonl), and against one that fails.
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite, test } from 'node:test'
 
@@ -14,7 +15,8 @@ import { KeyspaceService } from '../../proto/keyspacepb.ts'
 import { GetMembersResponse, PDService, type TsoRequest, TsoResponse } from '../../proto/pdpb.ts'
 import { maxTs, physicalMs, Ts } from '../../tidb/ts.ts'
 import { openPdClient } from './client.ts'
-import type { PdClient } from './pd.ts'
+import { hasOpenssl, makeCertificates } from '../../../test/support/certificates.ts'
+import type { PdClient, SecurityOptions } from './pd.ts'
 
 const CLUSTER = 7710268889935923767n
 const folder = process.env['TIDEWIRE_EVENTFEED_DIR'] ?? join(import.meta.dirname, '..', 'tikv', 'vectors')
@@ -56,6 +58,8 @@ interface FakePd extends AsyncDisposable {
   readonly url: string
   /** Answered with this status while it is set. */
   failure: { readonly code: status; readonly details: string } | undefined
+  /** The answer to everything but members while it is set. */
+  garbage: Buffer | undefined
   clusterId: bigint
   /** Added to the physical part of timestamps. */
   skewMs: bigint
@@ -69,7 +73,7 @@ interface FakePd extends AsyncDisposable {
   cutTso(): void
 }
 
-async function startPd(): Promise<FakePd> {
+async function startPd(security?: SecurityOptions): Promise<FakePd> {
   const answers = recordedAnswers()
   const server = new Server()
   const streams = new Set<ServerDuplexStream<TsoRequest, TsoResponse>>()
@@ -79,6 +83,7 @@ async function startPd(): Promise<FakePd> {
   const pd: FakePd & { url: string } = {
     url: '',
     failure: undefined,
+    garbage: undefined,
     clusterId: CLUSTER,
     skewMs: 0n,
     leaderUrl: '',
@@ -121,7 +126,7 @@ async function startPd(): Promise<FakePd> {
         done({ code: status.UNIMPLEMENTED, details: `unknown method ${name}` })
         return
       }
-      const answer = answers.get(nameOf(path, call.request))
+      const answer = pd.garbage ?? answers.get(nameOf(path, call.request))
       if (pd.failure !== undefined) done(pd.failure)
       else if (answer === undefined) done({ code: status.INTERNAL, details: `${path} was not recorded so` })
       else done(null, answer)
@@ -142,12 +147,19 @@ async function startPd(): Promise<FakePd> {
     })
   }
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+    server.bindAsync('127.0.0.1:0', credentialsOf(security), (error, bound) =>
       error === null ? resolve(bound) : reject(error),
     )
   })
-  pd.url = pd.leaderUrl = `http://127.0.0.1:${port}`
+  pd.url = pd.leaderUrl = `${security === undefined ? 'http' : 'https'}://127.0.0.1:${port}`
   return pd
+}
+
+function credentialsOf(security: SecurityOptions | undefined): ServerCredentials {
+  if (security === undefined) return ServerCredentials.createInsecure()
+  const read = (path = ''): Buffer => readFileSync(path)
+  const pair = { cert_chain: read(security.certPath), private_key: read(security.keyPath) }
+  return ServerCredentials.createSsl(read(security.caPath), [pair], true)
 }
 
 const same = (bytes: Buffer): Buffer => bytes
@@ -303,6 +315,40 @@ suite('PD client', { concurrency: true }, () => {
       assert.match(error.message, /127\.0\.0\.1:1/)
       return error.code === 'CDC:ErrAPIGetPDClientFailed'
     })
+  })
+
+  test(
+    'a PD that shows another certificate is an error that says so',
+    { skip: !hasOpenssl && 'no openssl' },
+    async () => {
+      const folders = [0, 1].map(() => mkdtempSync(join(tmpdir(), 'tidewire-pd-tls-')))
+      try {
+        const [security, foreign] = folders.map((folder) => makeCertificates(folder))
+        assert.ok(security !== undefined && foreign !== undefined)
+        await using fake = await startPd(security)
+        const openWith = (files: SecurityOptions): Promise<PdClient> =>
+          openPdClient(
+            { endpoints: [fake.url], security: files, log: silentLog, clock: hasty, connectTimeoutMs: 500 },
+            signal,
+          )
+        await using pd = await openWith(security)
+        assert.ok((await pd.tso(signal)) > 0n)
+        const failed = { code: 'CDC:ErrAPIGetPDClientFailed' }
+        await assert.rejects(openWith(foreign), { ...failed, message: /certificate/ })
+        await assert.rejects(openWith({ caPath: security.caPath }), failed)
+      } finally {
+        for (const folder of folders) rmSync(folder, { recursive: true })
+      }
+    },
+  )
+
+  test('garbage for an answer is an error of that call', async () => {
+    await using fake = await startPd()
+    await using pd = await open(fake)
+    fake.garbage = Buffer.from('0a7f01', 'hex')
+    await assert.rejects(pd.stores(AbortSignal.timeout(20_000)), { code: 'CDC:ErrGetAllStoresFailed' })
+    fake.garbage = undefined
+    assert.equal((await pd.stores(signal)).length, 3)
   })
 
   test('another cluster behind the same address is an error, not a retry', async () => {
