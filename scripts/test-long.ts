@@ -46,7 +46,7 @@ for (let seed = Number(values.seed); performance.now() < until && failures === 0
     if (began > until) break
     console.log(`test:long ${test} with seed ${seed}`)
     try {
-      const signal = AbortSignal.timeout(until - began + GRACE_MS)
+      const signal = AbortSignal.timeout(Math.ceil(until - began + GRACE_MS))
       const figures = await LONG_TESTS[test]?.({ seed, until, signal })
       runs.push({ test, seed, ok: true, ms: Math.round(performance.now() - began), figures })
     } catch (error) {
