@@ -253,7 +253,7 @@ function columnJson(column: ColumnInfo, stored: JsonObject): JsonObject {
     default_is_expr: column.defaultIsExpr,
     generated_expr_string: column.generatedExpr,
     generated_stored: column.generatedStored,
-    dependences: kept(stored, 'dependences', null),
+    dependences: kept(stored, 'dependences', dependencesOf(column)),
     type: fieldTypeJson(column.type, objectOf(stored['type'])),
     changing_type: stored['changing_type'],
     state: column.state,
@@ -262,6 +262,12 @@ function columnJson(column: ColumnInfo, stored: JsonObject): JsonObject {
     change_state_info: kept(stored, 'change_state_info', null),
     version: column.version,
   })
+}
+
+/** Columns that a generated column is made of: TiDB stores its expression with all names in back quotes. */
+function dependencesOf({ generatedExpr }: ColumnInfo): JsonValue {
+  const names = [...generatedExpr.matchAll(/`((?:[^`]|``)+)`/g)].map(([, name = '']) => name.replaceAll('``', '`'))
+  return names.length === 0 ? null : Object.fromEntries(names.map((name) => [name.toLowerCase(), {}]))
 }
 
 const fieldTypeJson = (type: FieldType, stored: JsonObject): JsonObject =>

@@ -237,7 +237,6 @@ test('columns can be added, dropped, moved, renamed and widened', async () => {
   await db.query('ALTER TABLE t CHANGE COLUMN a name VARCHAR(50) NOT NULL COMMENT "it"')
   assert.deepEqual(await rows(db, 'SELECT * FROM t'), [[2, 1, '2020-01-01 00:00:00.000', 'x', 0]])
   assert.deepEqual(await rows(db, "SELECT id FROM t WHERE name = 'x' AND b = 2"), [[1]])
-  await refused(db, 'ALTER TABLE t MODIFY COLUMN b INT', 8200)
   await refused(db, 'ALTER TABLE t DROP COLUMN name', 8200)
   await db.query('ALTER TABLE t DROP INDEX ab, DROP COLUMN d')
   await db.query('ALTER TABLE t DROP COLUMN name')
@@ -365,10 +364,8 @@ test('SELECT filters, groups, joins, orders and limits', async () => {
 
 test('what is not supported is refused by name', async () => {
   await using db = await connect('unsupported')
-  await refused(db, 'CREATE TABLE t (a INT PRIMARY KEY) PARTITION BY HASH (a) PARTITIONS 2', 1235)
-  await refused(db, 'CREATE VIEW v AS SELECT 1', 1235)
   await refused(db, 'SAVEPOINT a', 1235)
-  await refused(db, 'CREATE TABLE t (a BIGINT PRIMARY KEY AUTO_RANDOM)', 1235)
+  await refused(db, 'CREATE TABLE t (a INT, FULLTEXT KEY (a))', 1235)
   await refused(db, 'CREATE TABLE t (a VARCHAR(5) COLLATE utf8mb4_german2_ci)', 1273)
 })
 

@@ -3,6 +3,7 @@ import { ciName } from '../../../tidb/table-info-json.ts'
 import type { ColumnInfo, FieldType } from '../../../tidb/table-info.ts'
 import { SqlError, unsupported } from '../error.ts'
 import type { ColumnNode, Expression } from '../parser/ast.ts'
+import { restoreExpression } from '../parser/restore.ts'
 import { castToColumn } from '../value/cast.ts'
 import type { CastContext } from '../value/cast.ts'
 import type { Collation } from '../value/collation.ts'
@@ -16,6 +17,21 @@ import { isBlobType } from './type-text.ts'
 export const CURRENT_TIMESTAMP = 'CURRENT_TIMESTAMP'
 
 const NOW_NAMES = new Set(['CURRENT_TIMESTAMP', 'NOW', 'LOCALTIME', 'LOCALTIMESTAMP'])
+
+/** Functions that TiDB allows in DEFAULT (source: its documentation, "Specify expressions as default values"). */
+const DEFAULT_FUNCTIONS = new Set([
+  'RAND',
+  'UUID',
+  'UUID_TO_BIN',
+  'DATE_FORMAT',
+  'REPLACE',
+  'STR_TO_DATE',
+  'UPPER',
+  'JSON_OBJECT',
+  'JSON_ARRAY',
+  'JSON_QUOTE',
+  'NEXTVAL',
+])
 
 /** A column as written, without key flags: those follow from the table's indexes. */
 export function buildColumn(
@@ -40,20 +56,23 @@ export function buildColumn(
     flag |= FieldFlag.OnUpdateNow
   }
   const hasDefault = node.defaultValue !== undefined
-  if (hasDefault && node.autoIncrement) throw invalidDefault(node.name)
+  if (hasDefault && (node.autoIncrement || node.generated !== undefined)) throw invalidDefault(node.name)
   if ((flag & FieldFlag.NotNull) !== 0 && !hasDefault && !node.autoIncrement) flag |= FieldFlag.NoDefaultValue
+  const defaults =
+    node.defaultValue === undefined
+      ? { defaultValue: null, defaultBit: null }
+      : buildDefault(node.name, node.defaultValue, { ...base, flag }, context)
   const type = { ...base, flag }
-  const none = { defaultValue: null, defaultBit: null }
   return {
     id,
     name: ciName(node.name),
     offset,
     originDefault: null,
     originDefaultBit: null,
-    ...(node.defaultValue === undefined ? none : buildDefault(node.name, node.defaultValue, type, context)),
     defaultIsExpr: false,
-    generatedExpr: '',
-    generatedStored: false,
+    ...defaults,
+    generatedExpr: node.generated === undefined ? '' : restoreExpression(node.generated.expression),
+    generatedStored: node.generated?.stored ?? false,
     type,
     state: STATE_PUBLIC,
     comment: node.comment,
@@ -79,9 +98,15 @@ export function buildDefault(
   expression: Expression,
   type: FieldType,
   context: CastContext,
-): Pick<ColumnInfo, 'defaultValue' | 'defaultBit'> {
+): Pick<ColumnInfo, 'defaultValue' | 'defaultBit'> & Partial<Pick<ColumnInfo, 'defaultIsExpr'>> {
   if (expression.kind === 'call') {
-    if (!NOW_NAMES.has(expression.name)) throw unsupported(`DEFAULT ${expression.name}(…)`)
+    if (DEFAULT_FUNCTIONS.has(expression.name))
+      return { defaultValue: restoreExpression(expression), defaultBit: null, defaultIsExpr: true }
+    if (!NOW_NAMES.has(expression.name))
+      throw new SqlError(
+        3770,
+        `Default value expression of column '${column}' contains a disallowed function: \`${expression.name}\`.`,
+      )
     checkNow(expression, type, () => invalidDefault(column))
     return { defaultValue: CURRENT_TIMESTAMP, defaultBit: null }
   }

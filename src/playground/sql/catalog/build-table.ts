@@ -6,7 +6,10 @@ import type { ColumnNode, CreateTableStatement, IndexNode, IndexPart } from '../
 import type { CastContext } from '../value/cast.ts'
 import { bytesPerCharacter } from '../value/collation.ts'
 import type { Collation } from '../value/collation.ts'
+import { parseExpressionText } from '../parser/parser.ts'
+import { restoreExpression } from '../parser/restore.ts'
 import { buildColumn } from './build-column.ts'
+import { columnNames, typeOfExpression } from './expression-type.ts'
 import { resolveCollation } from './field-type.ts'
 import { isBlobType, isTextType } from './type-text.ts'
 
@@ -53,9 +56,42 @@ export function buildTable(
     isSequence: false,
     tempTableType: 0,
   }
+  checkGenerated(columns)
   const table = nodes.reduce((info, node) => addKey(info, node), empty)
   checkAutoIncrement(table)
+  const random = statement.columns.find(({ autoRandom }) => autoRandom !== undefined)
+  if (random?.autoRandom !== undefined) checkAutoRandom(table, random, random.autoRandom.shardBits)
   return setKeyFlags(table)
+}
+
+/** Errors: 3107 for a generated column that is used before it is made, 1054 for one that is not there. */
+export function checkGenerated(columns: readonly ColumnInfo[]): void {
+  for (const column of columns) {
+    if (column.generatedExpr === '') continue
+    for (const name of columnNames(parseExpressionText(column.generatedExpr))) {
+      const used = columns.find((one) => one.name.lower === name.toLowerCase())
+      if (used === undefined) throw new SqlError(1054, `Unknown column '${name}' in 'generated column function'`)
+      if (used.generatedExpr !== '' && used.offset >= column.offset)
+        throw new SqlError(3107, 'Generated column can refer only to generated columns defined prior to it.')
+      if ((used.type.flag & FieldFlag.AutoIncrement) !== 0)
+        throw new SqlError(3109, `Generated column '${column.name.original}' cannot refer to auto-increment column.`)
+    }
+  }
+}
+
+function checkAutoRandom(info: TableInfo, node: ColumnNode, shardBits: number): void {
+  const invalid = (text: string): SqlError => new SqlError(8216, `Invalid auto random: ${text}`)
+  const column = findColumn(info, node.name)
+  if (column?.type.tp !== MysqlType.Longlong)
+    throw invalid(
+      `auto_random option must be defined on \`bigint\` column, but not on \`${node.type.name.toLowerCase()}\` column`,
+    )
+  if (!info.pkIsHandle || (column.type.flag & FieldFlag.PriKey) === 0)
+    throw invalid(`column ${node.name} is not the integer primary key, or the primary key is nonclustered`)
+  if (node.autoIncrement) throw invalid('auto_random is incompatible with auto_increment')
+  if (node.defaultValue !== undefined) throw invalid('auto_random is incompatible with default')
+  if (shardBits < 1 || shardBits > 15)
+    throw invalid(`the value of auto_random should be between 1 and 15, but got ${shardBits}`)
 }
 
 function checkColumnNames(columns: readonly ColumnInfo[]): void {
@@ -104,6 +140,8 @@ export function addIndex(info: TableInfo, node: IndexNode, id: number): TableInf
     throw new SqlError(1280, `Incorrect index name '${name}'`)
   if (info.indexes.some((index) => index.name.lower === name.toLowerCase()))
     throw new SqlError(1061, `Duplicate key name '${name}'`)
+  if (node.parts.some(({ expression }) => expression !== undefined))
+    return addIndex(...withHidden(info, node, name), id)
   const seen = new Set<string>()
   const columns = node.parts.map((part): IndexColumn => {
     if (seen.has(part.column.toLowerCase())) throw new SqlError(1060, `Duplicate column name '${part.column}'`)
@@ -131,6 +169,39 @@ export function addIndex(info: TableInfo, node: IndexNode, id: number): TableInf
         columns.map(({ offset }) => offset),
       )
     : table
+}
+
+/** An index over expressions is one over hidden columns that are generated from them. */
+function withHidden(info: TableInfo, node: IndexNode, index: string): [TableInfo, IndexNode] {
+  if (node.kind === 'primary') throw new SqlError(3756, 'The primary key cannot be an expression index')
+  let table = info
+  const parts = node.parts.map((part, i): IndexPart => {
+    const { expression } = part
+    if (expression === undefined) return part
+    if (expression.kind === 'column')
+      throw new SqlError(3762, 'Functional index on a column is not supported. Consider using a regular index instead.')
+    const column: ColumnInfo = {
+      id: table.maxColumnId + 1,
+      name: ciName(`_V$_${index}_${i}`),
+      offset: table.columns.length,
+      originDefault: null,
+      originDefaultBit: null,
+      defaultValue: null,
+      defaultBit: null,
+      defaultIsExpr: false,
+      generatedExpr: restoreExpression(expression),
+      generatedStored: false,
+      type: typeOfExpression(expression, table.columns),
+      state: STATE_PUBLIC,
+      comment: '',
+      hidden: true,
+      version: 2,
+    }
+    table = { ...table, maxColumnId: column.id, columns: [...table.columns, column] }
+    return { column: column.name.original, length: undefined }
+  })
+  checkGenerated(table.columns)
+  return [table, { ...node, name: index, parts }]
 }
 
 function buildPart(info: TableInfo, part: IndexPart): IndexColumn {
@@ -161,7 +232,7 @@ function keyBytes(info: TableInfo, part: IndexColumn): number {
 }
 
 function freeName(info: TableInfo, node: IndexNode): string {
-  const base = node.parts[0]?.column ?? 'index'
+  const base = node.parts[0]?.column || 'expression_index'
   const taken = new Set(info.indexes.map(({ name }) => name.lower))
   if (!taken.has(base.toLowerCase()) && base.toLowerCase() !== 'primary') return base
   for (let n = 2; ; n++) if (!taken.has(`${base}_${n}`.toLowerCase())) return `${base}_${n}`
@@ -171,7 +242,8 @@ function freeName(info: TableInfo, node: IndexNode): string {
 function withNotNull(info: TableInfo, offsets: readonly number[]): TableInfo {
   const columns = info.columns.map((column) => {
     if (!offsets.includes(column.offset)) return column
-    const isMissing = column.defaultValue === null && (column.type.flag & FieldFlag.AutoIncrement) === 0
+    const isMissing =
+      column.defaultValue === null && !column.defaultIsExpr && (column.type.flag & FieldFlag.AutoIncrement) === 0
     const flag = column.type.flag | FieldFlag.NotNull | FieldFlag.PriKey | (isMissing ? FieldFlag.NoDefaultValue : 0)
     return { ...column, type: { ...column.type, flag } }
   })

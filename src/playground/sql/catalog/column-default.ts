@@ -4,6 +4,9 @@ import { SqlError } from '../error.ts'
 import { castToColumn, enumAt, setOf } from '../value/cast.ts'
 import type { CastContext } from '../value/cast.ts'
 import { Decimal } from '../value/decimal.ts'
+import { compile } from '../expression/compile.ts'
+import type { EvalContext } from '../expression/context.ts'
+import { parseExpressionText } from '../parser/parser.ts'
 import { parseDateTimeText, roundFraction, zeroDateTime } from '../value/time.ts'
 import type { DateTime } from '../value/time.ts'
 import { timestampFromUtc } from '../value/time-zone.ts'
@@ -11,7 +14,16 @@ import type { Value } from '../value/value.ts'
 import { CURRENT_TIMESTAMP, storedDefault } from './build-column.ts'
 
 /** The value of a column that INSERT does not name. `now` is the statement's time, wall and UTC. Error 1364: no default. */
-export function defaultOf(column: ColumnInfo, now: DateTime, context: CastContext): Value {
+export function defaultOf(column: ColumnInfo, now: DateTime, evaluation: EvalContext): Value {
+  const context = evaluation.cast
+  if (column.generatedExpr !== '') return null
+  if (column.defaultIsExpr) {
+    const value = compile(parseExpressionText(String(column.defaultValue)), {
+      scope: [],
+      context: evaluation,
+    }).evaluate([])
+    return castToColumn(value, column.type, { column: column.name.original, row: 1 }, context)
+  }
   if ((column.type.flag & FieldFlag.NoDefaultValue) !== 0) {
     if (column.type.tp === MysqlType.Enum) return enumAt(column.type, 1)
     const message = `Field '${column.name.original}' doesn't have a default value`
@@ -99,6 +111,8 @@ export function zeroOf(column: ColumnInfo): Value {
       return setOf(type, 0n)
     case MysqlType.Json:
       return { type: 'json', value: null }
+    case MysqlType.VectorFloat32:
+      return { type: 'vector', elements: new Float32Array() }
     default:
       if (type.charset !== 'binary') return ''
       return new Uint8Array(type.tp === MysqlType.String ? Math.max(0, type.flen) : 0)
@@ -112,12 +126,10 @@ export function zeroOf(column: ColumnInfo): Value {
 export function originDefault(
   column: ColumnInfo,
   now: DateTime,
-  context: CastContext,
+  evaluation: EvalContext,
 ): Pick<ColumnInfo, 'originDefault' | 'originDefaultBit'> {
   const value =
-    (column.type.flag & FieldFlag.NoDefaultValue) !== 0
-      ? zeroOf(column)
-      : readDefault(column, column.defaultValue, column.defaultBit, now, context)
+    (column.type.flag & FieldFlag.NoDefaultValue) !== 0 ? zeroOf(column) : defaultOf(column, now, evaluation)
   if (value === null) return { originDefault: null, originDefaultBit: null }
   const isText = typeof value === 'string' || value instanceof Uint8Array
   const stored = isText && value.length === 0 ? { defaultValue: '', defaultBit: null } : storedDefault(value)

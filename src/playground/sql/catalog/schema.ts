@@ -108,12 +108,11 @@ export function findTable(schema: Schema, { schema: database, name }: TableName)
 export const maxIndexId = (table: Pick<Table, 'info' | 'stored'>): number =>
   Math.max(Number(table.stored['max_idx_id'] ?? 0), ...table.info.indexes.map(({ id }) => id))
 
-/** True for what the playground can show, but not read or write: views, sequences, partitioned tables. */
-export function isForeign(table: Table): boolean {
-  return (
-    table.info.isView ||
-    table.info.isSequence ||
-    table.info.partitions !== undefined ||
-    listOf(table.stored['adding_definitions']).length > 0
-  )
+/** Error 1347 for views and sequences, which have no rows; 8200 for a table amid a change of its partitions. */
+export function checkReadable({ database, info, stored }: Table): void {
+  if (info.isView || info.isSequence)
+    throw new SqlError(1347, `'${database.name.original}.${info.name.original}' is not BASE TABLE`)
+  const partition = objectOf(stored['partition'])
+  if (listOf(partition['adding_definitions']).length > 0 || listOf(partition['dropping_definitions']).length > 0)
+    throw new SqlError(8200, `${info.name.original} is amid a change of its partitions`)
 }

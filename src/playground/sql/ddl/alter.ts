@@ -1,20 +1,30 @@
-import { ciName } from '../../../tidb/table-info-json.ts'
+import { listOf, objectOf } from '../../../tidb/json-big.ts'
+import type { JsonObject, JsonValue } from '../../../tidb/json-big.ts'
+import { ciName, nameOf } from '../../../tidb/table-info-json.ts'
 import { FieldFlag } from '../../../tidb/table-info.ts'
 import type { ColumnInfo, IndexInfo, TableInfo } from '../../../tidb/table-info.ts'
 import { buildColumn, buildDefault } from '../catalog/build-column.ts'
-import { addIndex, findColumn, setKeyFlags } from '../catalog/build-table.ts'
+import { addIndex, checkGenerated, findColumn, setKeyFlags } from '../catalog/build-table.ts'
+import { resolveCollation } from '../catalog/field-type.ts'
+import { checkPartitionKeys } from '../catalog/partitions.ts'
+import { optionKeys, withForeignKey } from '../catalog/stored-options.ts'
+import { isTextType, typeText } from '../catalog/type-text.ts'
+import type { EvalContext } from '../expression/context.ts'
+import { castToColumn } from '../value/cast.ts'
+import type { Row, Value } from '../value/value.ts'
 import { originDefault } from '../catalog/column-default.ts'
 import { SqlError, unsupported } from '../error.ts'
-import type { AlterSpec, ColumnNode, ColumnPosition } from '../parser/ast.ts'
+import type { AlterSpec, ColumnNode, ColumnPosition, TableOptions } from '../parser/ast.ts'
 import type { CastContext } from '../value/cast.ts'
 import { findCollation } from '../value/collation.ts'
 import type { DateTime } from '../value/time.ts'
 import { Action } from './job.ts'
-import { checkModify } from './modify-column.ts'
+import { isCharsetWidened, needsReorganization } from './modify-column.ts'
 
 /** A table under change, with the largest index id that it ever had. */
 export interface Draft {
   readonly info: TableInfo
+  readonly stored: JsonObject
   readonly maxIndexId: number
 }
 
@@ -22,8 +32,15 @@ export interface Draft {
 export interface AlterStep {
   readonly type: number
   readonly draft: Draft
+  readonly rawArgs?: JsonValue
   /** Filled from the rows before the change is made public. */
-  readonly newIndex?: IndexInfo
+  readonly newIndexes?: readonly IndexInfo[]
+  /** A column whose values are made anew, from rows as they were before this step. */
+  readonly rewrite?: {
+    readonly before: TableInfo
+    readonly column: ColumnInfo
+    readonly change: (row: Row) => Value
+  }
   /** Rows are checked for NULL in this column (by offset before the change). */
   readonly mustNotBeNull?: number
 }
@@ -31,6 +48,9 @@ export interface AlterStep {
 export interface AlterContext {
   readonly cast: CastContext
   readonly now: DateTime
+  readonly context: EvalContext
+  /** Of the table. */
+  readonly database: string
 }
 
 /** Applies a clause; undefined where it changes nothing (IF EXISTS, IF NOT EXISTS). RENAME TO is not one of these. */
@@ -61,9 +81,78 @@ export function applySpec(spec: AlterSpec, draft: Draft, context: AlterContext):
       return { type: Action.ModifyTableComment, draft: { ...draft, info: { ...info, comment: spec.comment } } }
     case 'autoIncrement':
       return { type: Action.RebaseAutoId, draft }
+    case 'indexVisibility': {
+      const found = info.indexes.find(({ name }) => name.lower === spec.name.toLowerCase())
+      if (found === undefined)
+        throw new SqlError(1176, `Key '${spec.name}' doesn't exist in table '${info.name.original}'`)
+      if (found.primary && spec.invisible) throw new SqlError(3522, 'A primary key index cannot be invisible')
+      const indexes = info.indexes.map((one) => (one === found ? { ...one, invisible: spec.invisible } : one))
+      return { type: Action.AlterIndexVisibility, draft: { ...draft, info: { ...info, indexes } } }
+    }
+    case 'charset':
+      return changeCharset(spec, draft)
+    case 'options':
+      return changeOptions(spec.options, draft)
+    case 'removeTtl':
+      if ((draft.stored['ttl_info'] ?? null) === null) return undefined
+      return { type: Action.RemoveTtl, draft: { ...draft, stored: { ...draft.stored, ttl_info: null } } }
+    case 'addForeignKey': {
+      const stored = withForeignKey(draft.stored, spec.key, info, context.database)
+      return { type: Action.AddForeignKey, draft: { ...draft, stored } }
+    }
+    case 'dropForeignKey':
+      return dropForeignKey(spec.name, draft)
     case 'renameTable':
       throw unsupported('RENAME TO together with other changes')
+    default:
+      throw new SqlError(8200, `Unsupported multi schema change for ${spec.kind}`)
   }
+}
+
+/** New default charset of a table; CONVERT TO changes its columns too. Errors 8200 where rows would have to be rewritten. */
+function changeCharset(spec: Extract<AlterSpec, { kind: 'charset' }>, draft: Draft): AlterStep {
+  const { info } = draft
+  const collation = resolveCollation(spec.charset, spec.collate, findCollation(info.collate))
+  if (info.charset !== collation.charset && !isCharsetWidened(info.charset, collation.charset))
+    throw new SqlError(8200, `Unsupported converting charset from ${info.charset} to ${collation.charset}`)
+  const columns = info.columns.map((column): ColumnInfo => {
+    if (!spec.convert || !isTextType(column.type)) return column
+    const after = { ...column, type: { ...column.type, charset: collation.charset, collate: collation.name } }
+    if (needsReorganization(column.type, after.type) !== undefined)
+      throw new SqlError(
+        8200,
+        `Unsupported converting collation of column '${column.name.original}' from ${column.type.collate} to ${collation.name}`,
+      )
+    return after
+  })
+  return {
+    type: Action.ModifyTableCharset,
+    rawArgs: { to_charset: collation.charset, to_collate: collation.name, needs_overwrite_cols: spec.convert },
+    draft: { ...draft, info: { ...info, charset: collation.charset, collate: collation.name, columns } },
+  }
+}
+
+function changeOptions(options: Partial<TableOptions>, draft: Draft): AlterStep {
+  const stored = { ...draft.stored, ...optionKeys(options, draft.info, draft.stored) }
+  const type =
+    options.ttl !== undefined || options.ttlEnable !== undefined || options.ttlJobInterval !== undefined
+      ? Action.AlterTtl
+      : options.shardRowIdBits !== undefined
+        ? Action.ShardRowId
+        : options.placement !== undefined
+          ? Action.TablePlacement
+          : options.autoIdCache !== undefined
+            ? Action.ModifyAutoIdCache
+            : Action.RebaseAutoRandom
+  if (options.autoRandomBase === undefined) return { type, draft: { ...draft, stored } }
+  return { type, draft: { ...draft, stored: { ...stored, auto_rand_id: options.autoRandomBase } } }
+}
+
+function dropForeignKey(name: string, draft: Draft): AlterStep {
+  const keys = listOf(draft.stored['fk_info'])
+  const rest = keys.filter((key) => nameOf(objectOf(key)['fk_name']).lower !== name.toLowerCase())
+  if (rest.length === keys.length) throw new SqlError(1091, `Can't DROP '${name}'; check that column/key exists`)
+  return { type: Action.DropForeignKey, draft: { ...draft, stored: { ...draft.stored, fk_info: rest } } }
 }
 
 function requireColumn(info: TableInfo, name: string): ColumnInfo {
@@ -75,7 +164,7 @@ function requireColumn(info: TableInfo, name: string): ColumnInfo {
 function addColumn(
   spec: Extract<AlterSpec, { kind: 'addColumn' }>,
   draft: Draft,
-  { cast, now }: AlterContext,
+  { cast, now, context }: AlterContext,
 ): AlterStep | undefined {
   const { info } = draft
   const { column: node } = spec
@@ -89,7 +178,19 @@ function addColumn(
       `unsupported add column '${node.name}' constraint ${node.primary ? 'PRIMARY KEY' : node.unique ? 'UNIQUE KEY' : 'AUTO_INCREMENT'} when altering '${info.name.original}'`,
     )
   const built = buildColumn(node, info.maxColumnId + 1, info.columns.length, findCollation(info.collate), cast)
-  const column = { ...built, ...originDefault(built, now, cast) }
+  if (node.generated?.stored === true)
+    throw new SqlError(
+      3106,
+      `'Adding generated stored column through ALTER TABLE' is not supported for generated columns.`,
+    )
+  if (built.defaultIsExpr && /^(rand|uuid)\(/.test(String(built.defaultValue)))
+    throw new SqlError(
+      1674,
+      'Statement is unsafe because it uses a system function that may return a different value on the replica',
+    )
+  const origin: Partial<ColumnInfo> = built.generatedExpr === '' ? originDefault(built, now, context) : {}
+  const column = { ...built, ...origin }
+  checkGenerated([...info.columns, column])
   const appended = { ...info, maxColumnId: column.id, columns: [...info.columns, column] }
   return { type: Action.AddColumn, draft: { ...draft, info: moveColumn(appended, column.offset, spec.position) } }
 }
@@ -130,6 +231,9 @@ function dropColumn(name: string, ifExists: boolean, draft: Draft): AlterStep | 
     throw new SqlError(1090, `can't drop only column ${name} in table ${info.name.original}`)
   if (info.pkIsHandle && (column.type.flag & FieldFlag.PriKey) !== 0)
     throw new SqlError(8200, `Unsupported drop integer primary key`)
+  const dependent = info.columns.find(({ generatedExpr }) => generatedExpr.includes(`\`${column.name.original}\``))
+  if (dependent !== undefined)
+    throw new SqlError(3108, `Column '${column.name.original}' has a generated column dependency.`)
   const covering = info.indexes.filter((index) => index.columns.some(({ offset }) => offset === column.offset))
   const composite = covering.find((index) => index.columns.length > 1 || index.primary)
   if (composite !== undefined)
@@ -185,16 +289,74 @@ function modifyColumn(
     originDefault: before.originDefault,
     originDefaultBit: before.originDefaultBit,
   }
-  checkModify(before, column)
-  const replaced = { ...info, columns: info.columns.map((one) => (one === before ? column : one)) }
-  const renamed =
-    isRenamed || node.name !== before.name.original ? renameColumn(replaced, before.offset, node.name) : replaced
-  const moved = spec.position === undefined ? renamed : moveColumn(renamed, before.offset, spec.position)
+  if (
+    (before.generatedExpr === '') !== (column.generatedExpr === '') ||
+    before.generatedStored !== column.generatedStored
+  )
+    throw new SqlError(3106, `'Changing the STORED status' is not supported for generated columns.`)
   const becomesNotNull = (before.type.flag & FieldFlag.NotNull) === 0 && (flag & FieldFlag.NotNull) !== 0
+  const reason =
+    column.generatedExpr !== '' && !column.generatedStored ? undefined : needsReorganization(before.type, column.type)
+  const placed = (info: TableInfo): TableInfo => {
+    const renamed =
+      isRenamed || node.name !== before.name.original ? renameColumn(info, before.offset, node.name) : info
+    return spec.position === undefined ? renamed : moveColumn(renamed, before.offset, spec.position)
+  }
+  if (reason === undefined) {
+    const replaced = { ...info, columns: info.columns.map((one) => (one === before ? column : one)) }
+    return {
+      type: Action.ModifyColumn,
+      draft: { ...draft, info: setKeyFlags(placed(replaced)) },
+      ...(becomesNotNull ? { mustNotBeNull: before.offset } : {}),
+    }
+  }
+  return reorganizeColumn(before, column, draft, { cast, placed, reason })
+}
+
+/** Gives the column a new id and its values anew, as TiDB does; indexes with it are built again under new ids. */
+function reorganizeColumn(
+  before: ColumnInfo,
+  after: ColumnInfo,
+  draft: Draft,
+  how: { readonly cast: CastContext; readonly placed: (info: TableInfo) => TableInfo; readonly reason: string },
+): AlterStep {
+  const { info } = draft
+  const refused = (text: string): SqlError =>
+    new SqlError(
+      8200,
+      `Unsupported modify column '${before.name.original}' from ${typeText(before.type)} to ${typeText(after.type)}: ${text}`,
+    )
+  if ((before.type.flag & FieldFlag.PriKey) !== 0 && (info.pkIsHandle || info.isCommonHandle))
+    throw refused('this column has primary key flag')
+  if (info.columns.some(({ generatedExpr }) => generatedExpr.includes(`\`${before.name.original}\``)))
+    throw new SqlError(3108, `Column '${before.name.original}' has a generated column dependency.`)
+  if (after.generatedExpr !== '') throw refused('it is generated')
+  const column: ColumnInfo = { ...after, id: info.maxColumnId + 1, originDefault: null, originDefaultBit: null }
+  let { maxIndexId } = draft
+  const indexes = info.indexes.map((index) =>
+    index.columns.some(({ offset }) => offset === before.offset) ? { ...index, id: ++maxIndexId } : index,
+  )
+  const changed = {
+    ...info,
+    maxColumnId: column.id,
+    indexes,
+    columns: info.columns.map((one) => (one === before ? column : one)),
+  }
+  const isNotNull = (column.type.flag & FieldFlag.NotNull) !== 0
   return {
     type: Action.ModifyColumn,
-    draft: { ...draft, info: setKeyFlags(moved) },
-    ...(becomesNotNull ? { mustNotBeNull: before.offset } : {}),
+    draft: { ...draft, info: setKeyFlags(how.placed(changed)), maxIndexId },
+    newIndexes: indexes.filter((index, i) => index !== info.indexes[i]),
+    rewrite: {
+      before: info,
+      column,
+      change(row) {
+        const value = row[before.offset] ?? null
+        if (value === null && isNotNull)
+          throw new SqlError(1265, `Data truncated for column '${after.name.original}' at row 1`)
+        return castToColumn(value, column.type, { column: after.name.original, row: 1 }, how.cast)
+      },
+    },
   }
 }
 
@@ -233,6 +395,7 @@ function addKey(spec: Extract<AlterSpec, { kind: 'addIndex' }>, draft: Draft): A
     )
   const id = draft.maxIndexId + 1
   const indexed = addIndex(info, spec.index, id)
+  checkPartitionKeys(indexed, draft.stored)
   const newIndex = indexed.indexes.find((index) => index.id === id)
   if (newIndex === undefined) throw new RangeError('an index that was added is not there')
   const nullable = isPrimary
@@ -240,8 +403,8 @@ function addKey(spec: Extract<AlterSpec, { kind: 'addIndex' }>, draft: Draft): A
     : undefined
   return {
     type: isPrimary ? Action.AddPrimaryKey : Action.AddIndex,
-    draft: { info: setKeyFlags(indexed), maxIndexId: id },
-    newIndex,
+    draft: { ...draft, info: setKeyFlags(indexed), maxIndexId: id },
+    newIndexes: [newIndex],
     ...(nullable === undefined ? {} : { mustNotBeNull: nullable.offset }),
   }
 }
@@ -265,7 +428,13 @@ function dropIndex(name: string, ifExists: boolean, draft: Draft): AlterStep | u
       1075,
       'Incorrect table definition; there can be only one auto column and it must be defined as a key',
     )
-  const remaining = { ...info, indexes: info.indexes.filter((one) => one !== index) }
+  const hidden = new Set(
+    index.columns.map(({ offset }) => info.columns[offset]).filter((column) => column?.hidden === true),
+  )
+  const remaining = withColumns(
+    { ...info, indexes: info.indexes.filter((one) => one !== index) },
+    info.columns.filter((column) => !hidden.has(column)),
+  )
   return {
     type: index.primary ? Action.DropPrimaryKey : Action.DropIndex,
     draft: { ...draft, info: setKeyFlags(remaining) },

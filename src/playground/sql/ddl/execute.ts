@@ -1,55 +1,32 @@
 import { JobState } from '../../../tidb/ddl-job.ts'
 import { tablePrefix } from '../../../tidb/key.ts'
 import type { JsonObject, JsonValue } from '../../../tidb/json-big.ts'
-import { stringifyJson } from '../../../tidb/json-big.ts'
-import {
-  databaseKey,
-  nextGlobalIdKey,
-  rowIdCounterKey,
-  schemaDiffKey,
-  schemaVersionKey,
-  tableKey,
-} from '../../../tidb/meta-key.ts'
+import { listOf, objectOf, stringifyJson } from '../../../tidb/json-big.ts'
+import { autoRandomKey, databaseKey, rowIdCounterKey, tableKey } from '../../../tidb/meta-key.ts'
 import { ciName, databaseInfoJson, stringifyDatabaseInfo, tableInfoJson } from '../../../tidb/table-info-json.ts'
 import type { DatabaseInfo } from '../../../tidb/table-info-json.ts'
 import { STATE_PUBLIC } from '../../../tidb/table-info.ts'
-import type { TableInfo } from '../../../tidb/table-info.ts'
 import { buildTable } from '../catalog/build-table.ts'
 import { resolveCollation } from '../catalog/field-type.ts'
-import { findDatabase, findTable, isForeign, maxIndexId, readCounter } from '../catalog/schema.ts'
+import { buildPartitioning, partitionCount, physicalTables } from '../catalog/partitions.ts'
+import { findDatabase, maxIndexId, readCounter } from '../catalog/schema.ts'
 import type { Database, Schema, Table } from '../catalog/schema.ts'
-import { SqlError, TXN_CONFLICT, unsupported } from '../error.ts'
+import { storedKeys } from '../catalog/stored-options.ts'
+import { SqlError } from '../error.ts'
 import type { AlterSpec, CreateTableStatement, DdlStatement, TableName } from '../parser/ast.ts'
 import type { Engine } from '../session/engine.ts'
 import type { Transaction } from '../txn/transaction.ts'
 import { defaultCollation, findCollation } from '../value/collation.ts'
 import { applySpec } from './alter.ts'
 import type { AlterContext, AlterStep, Draft } from './alter.ts'
-import { checkNoNull, fillIndex } from './backfill.ts'
-import { Action, dropJob, finishJob, putJob } from './job.ts'
-import type { JobDraft, JobFrame } from './job.ts'
-
-/** What a DDL statement needs of its session. */
-export interface DdlScope extends AlterContext {
-  readonly engine: Engine
-  readonly signal: AbortSignal
-  /** Statement text for the job. */
-  readonly query: string
-  readonly sqlMode: bigint
-  /** Database for names without one; '' = none chosen. */
-  readonly database: string
-  warn(errno: number, message: string): void
-}
-
-/** Changes of one job: what it says, and the keys that it writes. */
-interface Change {
-  readonly draft: JobDraft
-  readonly apply: (txn: Transaction) => void
-  /** Columns of the schema diff that differ from the job's. */
-  readonly diff?: JsonObject
-}
-
-const SYSTEM_DATABASES = new Set(['mysql', 'information_schema', 'performance_schema', 'sys', 'metrics_schema'])
+import { checkNoNull, fillIndex, rewriteRows } from './backfill.ts'
+import { Action } from './job.ts'
+import type { JobDraft } from './job.ts'
+import { JobRunner, removeTable, SYSTEM_DATABASES } from './job-runner.ts'
+import type { DdlScope } from './job-runner.ts'
+import { alterPartitions } from './partition-ddl.ts'
+import { recoverTable } from './recover-table.ts'
+import { alterSequence, createSequence, createView, dropSequences, dropViews } from './views-sequences.ts'
 
 export async function runDdl(statement: DdlStatement, scope: DdlScope): Promise<void> {
   const run = new DdlRun(scope)
@@ -62,20 +39,18 @@ export async function runDdl(statement: DdlStatement, scope: DdlScope): Promise<
 
 class DdlRun {
   readonly #scope: DdlScope
+  readonly #jobs: JobRunner
   readonly #engine: Engine
 
   constructor(scope: DdlScope) {
     this.#scope = scope
+    this.#jobs = new JobRunner(scope)
     this.#engine = scope.engine
-  }
-
-  async #schema(): Promise<Schema> {
-    return this.#engine.schemaOf(await this.#engine.begin(this.#scope.signal), this.#scope.signal)
   }
 
   /** Ids of tables that no transaction may be using meanwhile. */
   async lockedTables(statement: DdlStatement): Promise<bigint[]> {
-    const schema = await this.#schema()
+    const schema = await this.#jobs.schema()
     const idOf = (name: TableName): bigint[] => {
       const database = name.schema || this.#scope.database
       const table = schema.databases.get(database.toLowerCase())?.tables.get(name.name.toLowerCase())
@@ -89,8 +64,12 @@ class DdlRun {
       case 'dropTable':
         return statement.tables.flatMap(idOf)
       case 'truncateTable':
-      case 'alterTable':
         return idOf(statement.table)
+      case 'alterTable':
+        return [
+          ...idOf(statement.table),
+          ...statement.specs.flatMap((spec) => (spec.kind === 'exchangePartition' ? idOf(spec.table) : [])),
+        ]
       case 'renameTable':
         return statement.pairs.flatMap(({ from }) => idOf(from))
       default:
@@ -114,32 +93,32 @@ class DdlRun {
         return this.#renameTables(statement.pairs)
       case 'alterTable':
         return this.#alterTable(statement.table, statement.specs)
+      case 'alterDatabase':
+        return this.#alterDatabase(statement)
+      case 'createView':
+        return createView(this.#jobs, statement)
+      case 'dropView':
+        return dropViews(this.#jobs, statement)
+      case 'createSequence':
+        return createSequence(this.#jobs, statement)
+      case 'alterSequence':
+        return alterSequence(this.#jobs, statement)
+      case 'dropSequence':
+        return dropSequences(this.#jobs, statement)
+      case 'recoverTable':
+        return recoverTable(this.#jobs, statement)
     }
   }
 
-  #qualified(name: TableName): TableName {
-    const schema = name.schema || this.#scope.database
-    if (schema === '') throw new SqlError(1046, 'No database selected')
-    return { schema, name: name.name }
-  }
-
-  #table(schema: Schema, name: TableName): Table {
-    const table = findTable(schema, this.#qualified(name))
-    if (SYSTEM_DATABASES.has(table.database.name.lower))
-      throw new SqlError(1142, `ALTER command denied to user 'root'@'%' for table '${table.info.name.original}'`)
-    if (isForeign(table)) throw unsupported(`DDL on ${table.info.name.original}: a view, sequence or partitioned table`)
-    return table
-  }
-
   async #createDatabase(statement: Extract<DdlStatement, { kind: 'createDatabase' }>): Promise<void> {
-    const schema = await this.#schema()
+    const schema = await this.#jobs.schema()
     if (schema.databases.has(statement.name.toLowerCase()) || SYSTEM_DATABASES.has(statement.name.toLowerCase())) {
       const message = `Can't create database '${statement.name}'; database exists`
       if (!statement.ifNotExists) throw new SqlError(1007, message)
       return this.#scope.warn(1007, message)
     }
     const collation = resolveCollation(statement.charset, statement.collate, defaultCollation('utf8mb4'))
-    await this.#runJob(schema, 1, ([id = 0n]) => {
+    await this.#jobs.run(schema, 1, ([id = 0n]) => {
       const info: DatabaseInfo = {
         id,
         name: ciName(statement.name),
@@ -161,8 +140,30 @@ class DdlRun {
     })
   }
 
+  async #alterDatabase(statement: Extract<DdlStatement, { kind: 'alterDatabase' }>): Promise<void> {
+    const schema = await this.#jobs.schema()
+    const name = statement.name || this.#scope.database
+    if (name === '') throw new SqlError(1046, 'No database selected')
+    const { info: before } = findDatabase(schema, name)
+    const collation = resolveCollation(statement.charset, statement.collate, findCollation(before.collate))
+    if (collation.name === before.collate && collation.charset === before.charset) return
+    const info = { ...before, charset: collation.charset, collate: collation.name }
+    await this.#jobs.run(schema, 0, () => ({
+      draft: {
+        type: Action.ModifySchemaCharset,
+        schemaId: info.id,
+        tableId: 0n,
+        schemaName: info.name.original,
+        tableName: '',
+        rawArgs: { to_charset: info.charset, to_collate: info.collate },
+        database: databaseInfoJson(info),
+      },
+      apply: (txn) => txn.put(databaseKey(info.id), Buffer.from(stringifyDatabaseInfo(info))),
+    }))
+  }
+
   async #dropDatabase(statement: Extract<DdlStatement, { kind: 'dropDatabase' }>): Promise<void> {
-    const schema = await this.#schema()
+    const schema = await this.#jobs.schema()
     const database = schema.databases.get(statement.name.toLowerCase())
     if (database === undefined) {
       const message = `Can't drop database '${statement.name}'; database doesn't exist`
@@ -172,7 +173,7 @@ class DdlRun {
     if (SYSTEM_DATABASES.has(database.info.name.lower))
       throw new SqlError(1044, `Access denied for user 'root'@'%' to database '${statement.name}'`)
     const { info } = database
-    await this.#runJob(schema, 0, () => ({
+    await this.#jobs.run(schema, 0, () => ({
       draft: {
         type: Action.DropSchema,
         schemaId: info.id,
@@ -189,8 +190,8 @@ class DdlRun {
   }
 
   async #createTable(statement: CreateTableStatement): Promise<void> {
-    const schema = await this.#schema()
-    const name = this.#qualified(statement.table)
+    const schema = await this.#jobs.schema()
+    const name = this.#jobs.qualified(statement.table)
     const database = findDatabase(schema, name.schema)
     if (SYSTEM_DATABASES.has(database.info.name.lower))
       throw new SqlError(1142, `CREATE command denied to user 'root'@'%' for table '${name.name}'`)
@@ -199,58 +200,45 @@ class DdlRun {
       if (!statement.ifNotExists) throw new SqlError(1050, message)
       return this.#scope.warn(1050, message)
     }
-    const source = statement.like === undefined ? undefined : this.#table(schema, statement.like)
-    const build = (id: bigint): TableInfo =>
-      source === undefined
-        ? buildTable(statement, id, findCollation(database.info.collate), this.#scope.cast)
-        : { ...source.info, id, name: ciName(name.name) }
-    build(0n)
-    const autoIncrement = statement.options.autoIncrement
-    let created = 0n
-    await this.#runJob(schema, 1, ([id = 0n], txn) => {
-      created = id
-      const info = { ...build(id), updateTs: txn.startTs }
-      const stored: JsonObject = autoIncrement === undefined ? {} : { auto_inc_id: autoIncrement }
-      return this.#tableChange(Action.CreateTable, database.info, info, stored, undefined, (inner) => {
-        if (autoIncrement !== undefined && autoIncrement > 1n)
-          inner.put(rowIdCounterKey(database.info.id, id), Buffer.from(String(autoIncrement - 1n)))
-      })
-    })
-    await this.#engine.store.split(tablePrefix(created), this.#scope.signal)
-  }
-
-  /** A job that stores a table and says so. */
-  #tableChange(
-    type: number,
-    database: DatabaseInfo,
-    info: TableInfo,
-    stored: JsonObject,
-    extra?: Partial<JobDraft>,
-    also?: (txn: Transaction) => void,
-    diff?: JsonObject,
-  ): Change {
-    const json = tableInfoJson(info, stored)
-    return {
-      draft: {
-        type,
-        schemaId: database.id,
-        tableId: info.id,
-        schemaName: database.name.original,
-        tableName: info.name.original,
-        table: json,
-        ...extra,
-      },
-      apply: (txn) => {
-        txn.put(tableKey(database.id, info.id), Buffer.from(stringifyJson(json, { html: true })))
-        also?.(txn)
-      },
-      ...(diff === undefined ? {} : { diff }),
+    const { context, signal } = this.#scope
+    const source = statement.like === undefined ? undefined : this.#jobs.table(schema, statement.like)
+    const count =
+      source?.info.partitions?.length ?? (statement.partition === undefined ? 0 : partitionCount(statement.partition))
+    const build = ([id = 0n, ...parts]: readonly bigint[]): Pick<Table, 'info' | 'stored'> => {
+      if (source !== undefined) return likeTable(source, ciName(name.name), id, parts)
+      const info = buildTable(statement, id, findCollation(database.info.collate), context.cast)
+      const stored = storedKeys(statement, info, database.info.name.original)
+      if (statement.partition === undefined) return { info, stored }
+      const { partitions, json } = buildPartitioning(statement.partition, info, parts, context)
+      return { info: { ...info, partitions }, stored: { ...stored, partition: json } }
     }
+    build(Array.from({ length: count + 1 }, () => 0n))
+    const { autoIncrement, autoRandomBase } = statement.options
+    const created: bigint[] = []
+    await this.#jobs.run(schema, count + 1, (ids, txn) => {
+      const { info, stored } = build(ids)
+      created.splice(0, created.length, ...physicalTables(info).map(({ id }) => id))
+      const all: JsonObject = {
+        ...stored,
+        ...(autoIncrement === undefined ? {} : { auto_inc_id: autoIncrement }),
+        ...(autoRandomBase === undefined ? {} : { auto_rand_id: autoRandomBase }),
+      }
+      const putCounters = (inner: Transaction): void => {
+        const put = (key: Uint8Array, base: bigint | undefined): void => {
+          if (base !== undefined && base > 1n) inner.put(key, Buffer.from(String(base - 1n)))
+        }
+        put(rowIdCounterKey(database.info.id, info.id), autoIncrement)
+        put(autoRandomKey(database.info.id, info.id), autoRandomBase)
+      }
+      const dated = { ...info, updateTs: txn.startTs }
+      return this.#jobs.tableChange(Action.CreateTable, database.info, dated, all, undefined, putCounters)
+    })
+    for (const id of created) await this.#engine.store.split(tablePrefix(id), signal)
   }
 
   async #dropTables(statement: Extract<DdlStatement, { kind: 'dropTable' }>): Promise<void> {
-    const before = await this.#schema()
-    const names = statement.tables.map((name) => this.#qualified(name))
+    const before = await this.#jobs.schema()
+    const names = statement.tables.map((name) => this.#jobs.qualified(name))
     const missing = names.filter(
       ({ schema, name }) => before.databases.get(schema.toLowerCase())?.tables.has(name.toLowerCase()) !== true,
     )
@@ -261,9 +249,9 @@ class DdlRun {
     }
     for (const name of names) {
       if (missing.includes(name)) continue
-      const schema = await this.#schema()
-      const table = this.#table(schema, name)
-      await this.#runJob(schema, 0, (_ids, txn) => ({
+      const schema = await this.#jobs.schema()
+      const table = this.#jobs.table(schema, name)
+      await this.#jobs.run(schema, 0, (_ids, txn) => ({
         draft: {
           type: Action.DropTable,
           schemaId: table.database.id,
@@ -278,18 +266,25 @@ class DdlRun {
   }
 
   async #truncateTable(name: TableName): Promise<void> {
-    const schema = await this.#schema()
-    const table = this.#table(schema, name)
-    await this.#runJob(schema, 1, ([id = 0n], txn) => {
-      const info = { ...table.info, id, updateTs: txn.startTs }
+    const schema = await this.#jobs.schema()
+    const table = this.#jobs.table(schema, name)
+    await this.#jobs.run(schema, 1 + (table.info.partitions?.length ?? 0), ([id = 0n, ...parts], txn) => {
+      const fresh = withNewIds(table, id, parts)
+      const info = { ...fresh.info, updateTs: txn.startTs }
       const also = (inner: Transaction): void => removeTable(inner, table)
       const diff = { table_id: id, old_table_id: table.info.id }
-      return this.#tableChange(
+      const args = {
+        new_table_id: id,
+        ...(parts.length === 0
+          ? {}
+          : { old_partition_ids: (table.info.partitions ?? []).map((one) => one.id), new_partition_ids: parts }),
+      }
+      return this.#jobs.tableChange(
         Action.TruncateTable,
         table.database,
         info,
-        table.stored,
-        { tableId: table.info.id, rawArgs: { new_table_id: id } },
+        fresh.stored,
+        { tableId: table.info.id, rawArgs: args },
         also,
         diff,
       )
@@ -297,15 +292,15 @@ class DdlRun {
   }
 
   async #renameTables(pairs: readonly { readonly from: TableName; readonly to: TableName }[]): Promise<void> {
-    const schema = await this.#schema()
+    const schema = await this.#jobs.schema()
     const moves = planRenames(
       schema,
-      pairs.map(({ from, to }) => ({ from: this.#qualified(from), to: this.#qualified(to) })),
-      (name) => this.#table(schema, name),
+      pairs.map(({ from, to }) => ({ from: this.#jobs.qualified(from), to: this.#jobs.qualified(to) })),
+      (name) => this.#jobs.table(schema, name, 'any'),
     )
     const [only] = moves
     if (only === undefined) return
-    await this.#runJob(schema, 0, (_ids, txn) => {
+    await this.#jobs.run(schema, 0, (_ids, txn) => {
       const renamed = moves.map((move) => ({
         ...move,
         json: tableInfoJson({ ...move.table.info, name: ciName(move.name), updateTs: txn.startTs }, move.table.stored),
@@ -349,14 +344,23 @@ class DdlRun {
     const [only] = specs
     if (specs.length === 1 && only?.kind === 'renameTable')
       return this.#renameTables([
-        { from: name, to: { schema: only.to.schema || this.#qualified(name).schema, name: only.to.name } },
+        { from: name, to: { schema: only.to.schema || this.#jobs.qualified(name).schema, name: only.to.name } },
       ])
-    const schema = await this.#schema()
-    const table = this.#table(schema, name)
-    let draft: Draft = { info: table.info, maxIndexId: maxIndexId(table) }
+    const schema = await this.#jobs.schema()
+    const table = this.#jobs.table(schema, name)
+    const partition = await alterPartitions(this.#jobs, schema, table, specs)
+    if (partition) return
+    const { context } = this.#scope
+    const scope: AlterContext = {
+      cast: context.cast,
+      now: context.now,
+      context,
+      database: table.database.name.original,
+    }
+    let draft: Draft = { info: table.info, stored: table.stored, maxIndexId: maxIndexId(table) }
     const steps: AlterStep[] = []
     for (const spec of specs) {
-      const step = applySpec(spec, draft, this.#scope)
+      const step = applySpec(spec, draft, scope)
       if (step === undefined) {
         this.#scope.warn(1060, `nothing to do for ${spec.kind}`)
         continue
@@ -366,121 +370,65 @@ class DdlRun {
     }
     const [first] = steps
     if (first === undefined) return
-    await this.#prepareRows(table, steps, draft)
     const rebase = specs.find((spec) => spec.kind === 'autoIncrement')
-    await this.#runJob(schema, 0, (_ids, txn) => {
+    const change = (_ids: readonly bigint[], txn: Transaction): ReturnType<JobRunner['tableChange']> => {
       const info = { ...draft.info, updateTs: txn.startTs }
       const stored: JsonObject = {
-        ...table.stored,
+        ...draft.stored,
         max_idx_id: draft.maxIndexId,
         ...(rebase === undefined ? {} : { auto_inc_id: rebase.value }),
       }
       const multi = steps.length > 1 ? { multiSchemaInfo: multiSchemaInfo(steps) } : {}
       const type = steps.length > 1 ? Action.MultiSchemaChange : first.type
-      return this.#tableChange(type, table.database, info, stored, { ...multi, ...indexArgs(first) })
-    })
+      return this.#jobs.tableChange(type, table.database, info, stored, {
+        ...multi,
+        ...(steps.length > 1 || first.rawArgs === undefined ? {} : { rawArgs: first.rawArgs }),
+        ...indexArgs(first),
+      })
+    }
+    await this.#jobs.run(schema, 0, change, () => this.#prepareRows(table, steps, draft))
     if (rebase !== undefined) await this.#engine.autoIds.rebase(table, rebase.value - 1n, this.#scope.signal)
   }
 
-  /** Checks and index entries that must be there before the change is seen. */
+  /** Checks, new columns and index entries that must be there before the change is seen. */
   async #prepareRows(table: Table, steps: readonly AlterStep[], { info }: Draft): Promise<void> {
+    const { backfill } = this.#jobs
     for (const { mustNotBeNull } of steps) {
       const column = mustNotBeNull === undefined ? undefined : table.info.columns[mustNotBeNull]
-      if (column !== undefined) await checkNoNull(this.#engine, table.info, column, this.#scope.signal)
+      if (column !== undefined) await checkNoNull(backfill, table.info, column)
     }
-    for (const { newIndex } of steps) {
-      const index = newIndex === undefined ? undefined : info.indexes.find(({ id }) => id === newIndex.id)
-      if (index !== undefined) await fillIndex(this.#engine, info, index, this.#scope.signal)
-    }
-  }
-
-  /**
-   * One job as TiDB runs it: queued; done in the transaction that changes the schema; moved to the history. `change` gets
-   * as many new ids as it asks for.
-   */
-  async #runJob(
-    schema: Schema,
-    ids: number,
-    change: (ids: readonly bigint[], txn: Transaction) => Change,
-  ): Promise<void> {
-    const { signal } = this.#scope
-    const first = await this.#allocate(BigInt(ids + 1))
-    const own = Array.from({ length: ids }, (_, i) => first + BigInt(i))
-    const queued = await this.#engine.begin(signal)
-    const frame: JobFrame = {
-      id: first + BigInt(ids),
-      query: this.#scope.query,
-      startTs: queued.startTs,
-      sqlMode: this.#scope.sqlMode,
-    }
-    putJob(queued, schema, frame, change(own, queued).draft, JobState.Queueing, 0n)
-    await queued.commit({ asyncCommit: false, onePhase: true }, signal)
-
-    const { draft, version } = await this.#changeSchema(schema, frame, own, change).catch(async (error: unknown) => {
-      const cancelled = await this.#engine.begin(signal)
-      dropJob(cancelled, schema, frame)
-      await cancelled.commit({ asyncCommit: false, onePhase: true }, signal)
-      throw error
-    })
-    const done = await this.#engine.begin(signal)
-    finishJob(done, schema, frame, draft, version)
-    await done.commit({ asyncCommit: false, onePhase: false }, signal)
-    await this.#schema()
-  }
-
-  /** The transaction that changes the schema: keys, version, diff and the job with state done. */
-  async #changeSchema(
-    schema: Schema,
-    frame: JobFrame,
-    ids: readonly bigint[],
-    change: (ids: readonly bigint[], txn: Transaction) => Change,
-  ): Promise<{ readonly draft: JobDraft; readonly version: bigint }> {
-    const { signal } = this.#scope
-    const txn = await this.#engine.begin(signal)
-    const { draft, apply, diff } = change(ids, txn)
-    const version = (await readCounter(txn, schemaVersionKey(), signal)) + 1n
-    apply(txn)
-    txn.put(schemaVersionKey(), Buffer.from(String(version)))
-    txn.put(
-      schemaDiffKey(version),
-      Buffer.from(
-        stringifyJson({
-          version,
-          type: draft.type,
-          schema_id: draft.schemaId,
-          table_id: draft.tableId,
-          old_table_id: 0,
-          old_schema_id: 0,
-          regenerate_schema_map: false,
-          affected_options: null,
-          ...diff,
-        }),
-      ),
-    )
-    putJob(txn, schema, frame, draft, JobState.Done, version)
-    await txn.commit({ asyncCommit: false, onePhase: false }, signal)
-    return { draft, version }
-  }
-
-  /** New ids for objects and jobs; returns the first. */
-  async #allocate(count: bigint): Promise<bigint> {
-    for (;;) {
-      const txn = await this.#engine.begin(this.#scope.signal)
-      const last = await readCounter(txn, nextGlobalIdKey(), this.#scope.signal)
-      txn.put(nextGlobalIdKey(), Buffer.from(String(last + count)))
-      try {
-        await txn.commit({ asyncCommit: false, onePhase: true }, this.#scope.signal)
-        return last + 1n
-      } catch (error) {
-        if (!(error instanceof SqlError) || error.errno !== TXN_CONFLICT) throw error
+    for (const { rewrite } of steps)
+      if (rewrite !== undefined)
+        await rewriteRows(backfill, rewrite.before, [rewrite.column], (row) => [rewrite.change(row)])
+    for (const { newIndexes = [] } of steps)
+      for (const { id } of newIndexes) {
+        const index = info.indexes.find((one) => one.id === id)
+        if (index !== undefined) await fillIndex(backfill, info, index)
       }
-    }
   }
 }
 
-function removeTable(txn: Transaction, table: Table): void {
-  txn.delete(tableKey(table.database.id, table.info.id))
-  txn.delete(rowIdCounterKey(table.database.id, table.info.id))
+/** The table of CREATE TABLE LIKE: everything but ids, counters and foreign keys. */
+function likeTable(
+  source: Table,
+  name: Table['info']['name'],
+  id: bigint,
+  parts: readonly bigint[],
+): Pick<Table, 'info' | 'stored'> {
+  const { info, stored } = withNewIds(source, id, parts)
+  return {
+    info: { ...info, name },
+    stored: { ...stored, auto_inc_id: 0, auto_rand_id: 0, fk_info: null, max_fk_id: 0 },
+  }
+}
+
+/** The same table and partitions under other ids. */
+function withNewIds({ info, stored }: Table, id: bigint, parts: readonly bigint[]): Pick<Table, 'info' | 'stored'> {
+  if (info.partitions === undefined) return { info: { ...info, id }, stored }
+  const partition = objectOf(stored['partition'])
+  const definitions = listOf(partition['definitions']).map((one, i) => ({ ...objectOf(one), id: parts[i] ?? 0n }))
+  const partitions = info.partitions.map((one, i) => ({ ...one, id: parts[i] ?? 0n }))
+  return { info: { ...info, id, partitions }, stored: { ...stored, partition: { ...partition, definitions } } }
 }
 
 interface Move {
@@ -534,8 +482,8 @@ const renamesArgs = ({ table, database, name }: Move): JsonValue => ({
   table_id: table.info.id,
 })
 
-function indexArgs({ newIndex }: AlterStep): Partial<JobDraft> {
-  if (newIndex === undefined) return {}
+function indexArgs({ type, newIndexes: [newIndex] = [] }: AlterStep): Partial<JobDraft> {
+  if (newIndex === undefined || (type !== Action.AddIndex && type !== Action.AddPrimaryKey)) return {}
   return {
     rawArgs: {
       index_args: [

@@ -1,7 +1,5 @@
 import { FieldFlag, MysqlType } from '../../../tidb/table-info.ts'
-import type { ColumnInfo, FieldType } from '../../../tidb/table-info.ts'
-import { typeText } from '../catalog/type-text.ts'
-import { SqlError } from '../error.ts'
+import type { FieldType } from '../../../tidb/table-info.ts'
 
 const INTEGER_ORDER: readonly MysqlType[] = [
   MysqlType.Tiny,
@@ -16,21 +14,14 @@ const UTF8_SUPERSETS: Readonly<Record<string, readonly string[]>> = {
   ascii: ['utf8', 'utf8mb4', 'latin1'],
 }
 
-/** Lets changes pass under which stored rows keep their bytes; those that would rewrite rows are refused (8200). */
-export function checkModify(before: ColumnInfo, after: ColumnInfo): void {
-  const fault = dataChange(before.type, after.type)
-  if (fault === undefined) return
-  throw new SqlError(
-    8200,
-    `Unsupported modify column '${before.name.original}' from ${typeText(before.type)} to ${typeText(after.type)}: ${fault}, which rewrites rows; the playground does not have that yet`,
-  )
-}
+/** True where text of one charset is text of the other, as TiDB stores both. */
+export const isCharsetWidened = (before: string, after: string): boolean =>
+  UTF8_SUPERSETS[before]?.includes(after) === true
 
 /** Why rows would have to be rewritten, undefined where not. */
-function dataChange(before: FieldType, after: FieldType): string | undefined {
+export function needsReorganization(before: FieldType, after: FieldType): string | undefined {
   if (((before.flag ^ after.flag) & FieldFlag.Unsigned) !== 0) return 'the sign changes'
-  if (before.charset !== after.charset && UTF8_SUPERSETS[before.charset]?.includes(after.charset) !== true)
-    return 'the charset changes'
+  if (before.charset !== after.charset && !isCharsetWidened(before.charset, after.charset)) return 'the charset changes'
   if (
     before.charset === after.charset &&
     before.collate !== after.collate &&

@@ -1,9 +1,11 @@
 import { intHandle } from '../../../tidb/key.ts'
+import { primaryOffset } from '../../../tidb/table-codec.ts'
 import { FieldFlag } from '../../../tidb/table-info.ts'
 import type { Table } from '../catalog/schema.ts'
-import { isForeign } from '../catalog/schema.ts'
+import { checkReadable } from '../catalog/schema.ts'
 import { nowFor } from '../catalog/column-default.ts'
-import { SqlError, unsupported } from '../error.ts'
+import { isAutoRandom } from '../catalog/row-ids.ts'
+import { SqlError } from '../error.ts'
 import { compile } from '../expression/compile.ts'
 import type { CompileOptions } from '../expression/compile.ts'
 import type { Expression, InsertStatement } from '../parser/ast.ts'
@@ -25,6 +27,8 @@ export interface WriteScope extends QueryScope {
   /** The client wants rows found counted, not rows changed. */
   readonly foundRows: boolean
   readonly autoValueOnZero: boolean
+  /** allow_auto_random_explicit_insert */
+  readonly explicitAutoRandom: boolean
   nextAutoId(table: Table): Promise<bigint>
   rebaseAutoId(table: Table, id: bigint): Promise<void>
 }
@@ -38,7 +42,7 @@ export interface WriteResult {
 
 export async function runInsert(statement: InsertStatement, scope: WriteScope): Promise<WriteResult> {
   const table = await scope.table(statement.table)
-  if (isForeign(table)) throw unsupported(`writing ${table.info.name.original}: a view, sequence or partitioned table`)
+  checkReadable(table)
   const insert = new Insert(statement, table, scope, await scope.transaction())
   const rows = statement.query === undefined ? undefined : (await runSelect(statement.query, scope)).rows
   return rows === undefined ? insert.runValues() : insert.runRows(rows)
@@ -52,7 +56,9 @@ class Insert {
   readonly #fill: FillContext
   /** Offsets of the columns that values are given for. */
   readonly #targets: readonly number[]
+  /** Of the AUTO_INCREMENT or AUTO_RANDOM column, -1 = none. */
   readonly #autoOffset: number
+  readonly #isRandom: boolean
   #insertId = 0n
   #affected = 0
   #records = 0
@@ -75,16 +81,25 @@ class Insert {
       strict: cast.strict && !statement.ignore,
       warn: (errno: number, message: string) => (this.#warnings++, cast.warn(errno, message)),
     }
-    this.#writer = new RowWriter(table, txn, counted, scope.signal, plain && scope.autocommit)
-    this.#fill = { cast: counted, now: scope.context.now }
+    this.#writer = new RowWriter(
+      table,
+      txn,
+      { ...scope.context, cast: counted },
+      scope.signal,
+      plain && scope.autocommit,
+    )
+    this.#fill = { cast: counted, now: scope.context.now, context: scope.context }
     this.#targets =
       statement.columns === undefined
-        ? table.info.columns.map(({ offset }) => offset)
+        ? table.info.columns.filter(({ hidden }) => !hidden).map(({ offset }) => offset)
         : statement.columns.map((name) => offsetOf(table, name))
     const repeated = this.#targets.find((offset, i) => this.#targets.indexOf(offset) !== i)
     if (repeated !== undefined)
       throw new SqlError(1110, `Column '${table.info.columns[repeated]?.name.original}' specified twice`)
-    this.#autoOffset = table.info.columns.findIndex(({ type }) => (type.flag & FieldFlag.AutoIncrement) !== 0)
+    this.#isRandom = isAutoRandom(table)
+    this.#autoOffset = this.#isRandom
+      ? primaryOffset(table.info)
+      : table.info.columns.findIndex(({ type }) => (type.flag & FieldFlag.AutoIncrement) !== 0)
   }
 
   async runValues(): Promise<WriteResult> {
@@ -124,7 +139,7 @@ class Insert {
     this.#records++
     const row = await this.#fillRow(values, targets, number)
     const hasKey = this.#table.info.pkIsHandle || this.#table.info.isCommonHandle
-    const handle = this.#writer.access.handleOf(row, hasKey ? 0n : await this.#scope.nextAutoId(this.#table))
+    const handle = this.#writer.handleOf(row, hasKey ? 0n : await this.#scope.nextAutoId(this.#table))
     const { replace, ignore, onDuplicate } = this.#statement
     if (!replace && !ignore && onDuplicate.length === 0) {
       await this.#writer.insert(row, handle)
@@ -186,12 +201,12 @@ class Insert {
       if (given.has(offset)) continue
       row[offset] = offset === this.#autoOffset ? await this.#autoValue(null, number) : this.#defaultAt(offset)
     }
+    this.#writer.generate(row, number)
     return row
   }
 
   #defaultAt(offset: number): Value {
-    const value = defaultFor(this.#table, offset, this.#fill)
-    return value
+    return defaultFor(this.#table, offset, this.#fill)
   }
 
   /** NULL and 0 take the next number; any other moves the counter beyond itself. */
@@ -199,11 +214,17 @@ class Insert {
     const column = this.#table.info.columns[this.#autoOffset]
     const stored = value === null ? null : assign(this.#table, this.#autoOffset, value, number, this.#fill)
     if (typeof stored === 'bigint' && (stored !== 0n || !this.#scope.autoValueOnZero)) {
+      if (this.#isRandom && !this.#scope.explicitAutoRandom)
+        throw new SqlError(
+          8216,
+          'Invalid auto random: Explicit insertion on auto_random column is disabled. Try to set @@allow_auto_random_explicit_insert = true.',
+        )
+      if (this.#isRandom) return stored
       if (stored > 0n) await this.#scope.rebaseAutoId(this.#table, stored)
       return stored
     }
     const id = await this.#scope.nextAutoId(this.#table)
-    if (column !== undefined && id > integerRange(column.type)[1])
+    if (column !== undefined && id > integerRange(column.type)[1] && !this.#isRandom)
       throw new SqlError(1467, 'Failed to read auto-increment value from storage engine')
     if (this.#insertId === 0n) this.#insertId = id
     return id
@@ -228,6 +249,7 @@ class Insert {
         : assign(this.#table, offset, compile(node, options).evaluate(after), number, this.#fill)
       assigned.add(offset)
     }
+    this.#writer.generate(after, number)
     this.#duplicates++
     if (after.every((value, i) => sameValue(value, before.row[i] ?? null))) {
       if (this.#scope.foundRows) this.#affected++
@@ -236,6 +258,7 @@ class Insert {
     for (const column of this.#table.info.columns)
       if ((column.type.flag & FieldFlag.OnUpdateNow) !== 0 && !assigned.has(column.offset))
         after[column.offset] = nowFor(column, this.#fill.now, this.#fill.cast)
+    this.#writer.generate(after, number)
     await this.#writer.update(before, after)
     this.#affected += 2
   }

@@ -1,8 +1,6 @@
-import { accessOf } from '../catalog/table-access.ts'
 import { compile } from '../expression/compile.ts'
 import type { Expression, TableSource } from '../parser/ast.ts'
 import { toBoolean } from '../value/value.ts'
-import { choosePath } from './access-path.ts'
 import { scopeOf } from './source.ts'
 import type { QueryScope } from './source.ts'
 import { readRows } from './table-rows.ts'
@@ -18,9 +16,8 @@ export async function lockRows(
   const txn = await scope.transaction()
   const condition =
     where === undefined ? undefined : compile(where, { scope: scopeOf(table, alias), context: scope.context })
-  const path = choosePath(table.info, alias, where, scope.context)
-  for await (const batch of readRows(txn, table, path, scope.context.cast.zone, scope.signal))
-    for (const { handle, row } of batch)
-      if (condition === undefined || toBoolean(condition.evaluate(row)) === true)
-        txn.lock(accessOf(table.info).recordKey(handle))
+  const wanted = { alias, where, partitions: from.partitions }
+  for await (const batch of readRows(txn, table, wanted, scope.context, scope.signal))
+    for (const { access, handle, row } of batch)
+      if (condition === undefined || toBoolean(condition.evaluate(row)) === true) txn.lock(access.recordKey(handle))
 }

@@ -1,15 +1,12 @@
 import { FieldFlag } from '../../../tidb/table-info.ts'
 import { nowFor } from '../catalog/column-default.ts'
-import { isForeign } from '../catalog/schema.ts'
 import type { Table } from '../catalog/schema.ts'
-import { unsupported } from '../error.ts'
 import { compile } from '../expression/compile.ts'
 import type { Compiled, CompileOptions } from '../expression/compile.ts'
 import type { DeleteStatement, Expression, UpdateStatement } from '../parser/ast.ts'
 import { toMicros } from '../value/time.ts'
 import { toBoolean, toBytes } from '../value/value.ts'
 import type { Value } from '../value/value.ts'
-import { choosePath } from './access-path.ts'
 import type { WriteResult, WriteScope } from './insert.ts'
 import { limitNumbers, runSelect, sortRows } from './select.ts'
 import { scopeOf } from './source.ts'
@@ -36,13 +33,11 @@ async function chosenRows(
   scope: WriteScope,
   options: CompileOptions,
 ): Promise<TableRow[]> {
-  if (isForeign(table)) throw unsupported(`writing ${table.info.name.original}: a view, sequence or partitioned table`)
   const alias = statement.alias || statement.table.name
   const where = await resolved(statement.where, scope)
   const condition = where === undefined ? undefined : compile(where, options)
-  const path = choosePath(table.info, alias, where, scope.context)
   const rows: TableRow[] = []
-  for await (const batch of readRows(await scope.transaction(), table, path, scope.context.cast.zone, scope.signal))
+  for await (const batch of readRows(await scope.transaction(), table, { alias, where }, scope.context, scope.signal))
     rows.push(...batch.filter(({ row }) => condition === undefined || toBoolean(condition.evaluate(row)) === true))
   const order = statement.orderBy.map(({ expression, descending }) => ({
     compiled: compile(expression, options),
@@ -71,7 +66,7 @@ export async function runUpdate(statement: UpdateStatement, scope: WriteScope): 
     strict: context.cast.strict && !statement.ignore,
     warn: (errno: number, message: string) => (warnings++, context.cast.warn(errno, message)),
   }
-  const fill = { cast, now: context.now }
+  const fill = { cast, now: context.now, context }
   const options: CompileOptions = {
     scope: scopeOf(table, statement.alias || statement.table.name),
     context,
@@ -84,7 +79,7 @@ export async function runUpdate(statement: UpdateStatement, scope: WriteScope): 
     assignments.push({ offset: offsetOf(table, column), value: isDefault ? undefined : compile(node, options) })
   }
   const rows = await chosenRows(statement, table, scope, options)
-  const writer = new RowWriter(table, await scope.transaction(), cast, scope.signal)
+  const writer = new RowWriter(table, await scope.transaction(), { ...context, cast }, scope.signal)
   const touched = table.info.columns.filter(
     ({ type, offset }) =>
       (type.flag & FieldFlag.OnUpdateNow) !== 0 && assignments.every((one) => one.offset !== offset),
@@ -97,8 +92,10 @@ export async function runUpdate(statement: UpdateStatement, scope: WriteScope): 
         value === undefined
           ? defaultFor(table, offset, fill)
           : assign(table, offset, value.evaluate(after), i + 1, fill)
+    writer.generate(after, i + 1)
     if (after.every((value, n) => sameValue(value, before.row[n] ?? null))) continue
     for (const column of touched) after[column.offset] = nowFor(column, context.now, cast)
+    if (touched.length > 0) writer.generate(after, i + 1)
     await writer.update(before, after)
     changed++
   }
@@ -116,7 +113,7 @@ export async function runDelete(statement: DeleteStatement, scope: WriteScope): 
     context: scope.context,
   }
   const rows = await chosenRows(statement, table, scope, options)
-  const writer = new RowWriter(table, await scope.transaction(), scope.context.cast, scope.signal)
+  const writer = new RowWriter(table, await scope.transaction(), scope.context, scope.signal)
   for (const row of rows) writer.remove(row)
   return { affectedRows: rows.length, insertId: 0n, info: '' }
 }

@@ -189,7 +189,9 @@ function outputItems(item: SelectItem, scope: Scope): OutputItem[] {
       { expression: item.expression, column: resultColumn(item.expression, item.alias || columnName(item), scope) },
     ]
   const table = item.table.toLowerCase()
-  const columns = scope.filter((column) => table === '' || column.table.toLowerCase() === table)
+  const columns = scope.filter(
+    (column) => column.hidden !== true && (table === '' || column.table.toLowerCase() === table),
+  )
   if (columns.length === 0)
     throw table === '' ? new SqlError(1096, 'No tables used') : new SqlError(1051, `Unknown table '${item.table}'`)
   return columns.map(({ schema, table: owner, name, type }) => ({

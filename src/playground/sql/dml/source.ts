@@ -3,14 +3,16 @@ import type { FieldType } from '../../../tidb/table-info.ts'
 import type { Table } from '../catalog/schema.ts'
 import { SqlError } from '../error.ts'
 import { compile } from '../expression/compile.ts'
+import { objectOf, stringOf } from '../../../tidb/json-big.ts'
+import { parseQuery } from '../parser/parser.ts'
 import type { EvalContext, Scope, ScopeColumn } from '../expression/context.ts'
 import type { Expression, TableName, TableSource } from '../parser/ast.ts'
 import type { Transaction } from '../txn/transaction.ts'
 import { toBoolean } from '../value/value.ts'
 import type { Row } from '../value/value.ts'
-import { choosePath } from './access-path.ts'
 import { runSelect } from './select.ts'
 import { readRows } from './table-rows.ts'
+import type { Wanted } from './table-rows.ts'
 
 /** What reading needs of the statement that reads. */
 export interface QueryScope {
@@ -51,18 +53,37 @@ export async function readSource(
       rows: once(virtual.rows),
     }
   const table = await query.table(from.table)
-  const path = choosePath(table.info, alias, where, query.context)
-  return { scope: scopeOf(table, alias), rows: readTable(table, path, query) }
+  if (table.info.isView) return readView(table, alias, query)
+  return { scope: scopeOf(table, alias), rows: readTable(table, { alias, where, partitions: from.partitions }, query) }
 }
 
-async function* readTable(
-  table: Table,
-  path: Parameters<typeof readRows>[2],
-  query: QueryScope,
-): AsyncGenerator<readonly Row[]> {
+async function* readTable(table: Table, wanted: Wanted, query: QueryScope): AsyncGenerator<readonly Row[]> {
   const txn = await query.transaction()
-  for await (const batch of readRows(txn, table, path, query.context.cast.zone, query.signal))
-    yield batch.map(({ row }) => row)
+  for await (const batch of readRows(txn, table, wanted, query.context, query.signal)) yield batch.map(({ row }) => row)
+}
+
+/** A view is its SELECT, with the names that CREATE VIEW gave. */
+async function readView({ database, info, stored }: Table, alias: string, query: QueryScope): Promise<Source> {
+  const text = stringOf(objectOf(stored['view'])['view_select'])
+  const [parsed] = parseQuery(Buffer.from(text, 'utf8').toString('latin1'), {
+    ansiQuotes: false,
+    noBackslashEscapes: false,
+  })
+  if (parsed?.statement.kind !== 'select')
+    throw new SqlError(
+      1356,
+      `View '${database.name.original}.${info.name.original}' references invalid table(s) or column(s)`,
+    )
+  const { columns, rows } = await runSelect(parsed.statement, query)
+  return {
+    scope: columns.map(({ name, type }, i) => ({
+      schema: database.name.original,
+      table: alias,
+      name: info.columns[i]?.name.original ?? name,
+      type: type ?? untyped,
+    })),
+    rows: once(rows),
+  }
 }
 
 async function* once(rows: readonly Row[]): AsyncGenerator<readonly Row[]> {
@@ -70,11 +91,12 @@ async function* once(rows: readonly Row[]): AsyncGenerator<readonly Row[]> {
 }
 
 export function scopeOf(table: Table, alias: string): ScopeColumn[] {
-  return table.info.columns.map(({ name, type }) => ({
+  return table.info.columns.map(({ name, type, hidden }) => ({
     schema: table.database.name.original,
     table: alias,
     name: name.original,
     type,
+    ...(hidden ? { hidden } : {}),
   }))
 }
 

@@ -32,6 +32,8 @@ export interface ScopeColumn {
   readonly table: string
   readonly name: string
   readonly type: FieldType
+  /** Left out by a star. */
+  readonly hidden?: boolean
 }
 
 /** The columns of the rows that an expression is evaluated on; a row has its values in this order. */

@@ -128,7 +128,13 @@ export interface OrderItem {
 }
 
 export type TableSource =
-  | { readonly kind: 'table'; readonly table: TableName; readonly alias: string }
+  | {
+      readonly kind: 'table'
+      readonly table: TableName
+      readonly alias: string
+      /** PARTITION (p0, …) */
+      readonly partitions?: readonly string[] | undefined
+    }
   | { readonly kind: 'query'; readonly query: SelectStatement; readonly alias: string }
   | {
       readonly kind: 'join'
@@ -212,10 +218,15 @@ export interface ColumnNode {
   readonly unique: boolean
   readonly clustered: boolean | undefined
   readonly comment: string
+  readonly generated?: { readonly expression: Expression; readonly stored: boolean } | undefined
+  /** AUTO_RANDOM(shard bits, range bits). */
+  readonly autoRandom?: { readonly shardBits: number; readonly rangeBits: number } | undefined
 }
 
 export interface IndexPart {
   readonly column: string
+  /** Of an expression index; `column` is then ''. */
+  readonly expression?: Expression | undefined
   readonly length: number | undefined
 }
 
@@ -233,6 +244,54 @@ export interface TableOptions {
   readonly collate: string
   readonly comment: string
   readonly autoIncrement: bigint | undefined
+  readonly shardRowIdBits?: number
+  readonly preSplitRegions?: number
+  readonly autoIdCache?: bigint
+  readonly autoRandomBase?: bigint
+  readonly compression?: string
+  /** Name of a placement policy. */
+  readonly placement?: string
+  readonly ttl?: TtlNode
+  readonly ttlEnable?: boolean
+  readonly ttlJobInterval?: string
+}
+
+/** `TTL = column + INTERVAL amount unit` */
+export interface TtlNode {
+  readonly column: string
+  /** As written. */
+  readonly amount: string
+  readonly unit: string
+}
+
+export interface ForeignKeyNode {
+  readonly name: string
+  readonly columns: readonly string[]
+  readonly table: TableName
+  readonly references: readonly string[]
+  readonly onDelete: string
+  readonly onUpdate: string
+}
+
+export type PartitionKind = 'range' | 'list' | 'hash' | 'key'
+
+export interface PartitionDefinitionNode {
+  readonly name: string
+  /** undefined in place of an expression = MAXVALUE. */
+  readonly lessThan?: readonly (Expression | undefined)[]
+  /** One tuple per value; DEFAULT is a tuple of nothing. */
+  readonly inValues?: readonly (readonly Expression[])[]
+  readonly comment: string
+  readonly placement: string
+}
+
+export interface PartitionNode {
+  readonly kind: PartitionKind
+  /** undefined where columns are named instead (RANGE COLUMNS, LIST COLUMNS, KEY). */
+  readonly expression: Expression | undefined
+  readonly columns: readonly string[]
+  readonly count: number | undefined
+  readonly definitions: readonly PartitionDefinitionNode[]
 }
 
 export interface CreateTableStatement {
@@ -242,7 +301,9 @@ export interface CreateTableStatement {
   readonly like: TableName | undefined
   readonly columns: readonly ColumnNode[]
   readonly indexes: readonly IndexNode[]
+  readonly foreignKeys: readonly ForeignKeyNode[]
   readonly options: TableOptions
+  readonly partition: PartitionNode | undefined
 }
 
 export type ColumnPosition =
@@ -272,6 +333,39 @@ export type AlterSpec =
   | { readonly kind: 'renameTable'; readonly to: TableName }
   | { readonly kind: 'comment'; readonly comment: string }
   | { readonly kind: 'autoIncrement'; readonly value: bigint }
+  | { readonly kind: 'indexVisibility'; readonly name: string; readonly invisible: boolean }
+  | { readonly kind: 'charset'; readonly charset: string; readonly collate: string; readonly convert: boolean }
+  | { readonly kind: 'options'; readonly options: Partial<TableOptions> }
+  | { readonly kind: 'removeTtl' }
+  | { readonly kind: 'addForeignKey'; readonly key: ForeignKeyNode }
+  | { readonly kind: 'dropForeignKey'; readonly name: string; readonly ifExists: boolean }
+  | PartitionSpec
+
+/** Clauses of ALTER TABLE that change partitions; each stands alone. */
+export type PartitionSpec =
+  | {
+      readonly kind: 'addPartition'
+      readonly definitions: readonly PartitionDefinitionNode[]
+      readonly count: number
+      readonly ifNotExists: boolean
+    }
+  | { readonly kind: 'dropPartition'; readonly names: readonly string[]; readonly ifExists: boolean }
+  /** `names` undefined = ALL. */
+  | { readonly kind: 'truncatePartition'; readonly names: readonly string[] | undefined }
+  | { readonly kind: 'coalescePartition'; readonly count: number }
+  | {
+      readonly kind: 'reorganizePartition'
+      readonly names: readonly string[]
+      readonly definitions: readonly PartitionDefinitionNode[]
+    }
+  | {
+      readonly kind: 'exchangePartition'
+      readonly name: string
+      readonly table: TableName
+      readonly validate: boolean
+    }
+  | { readonly kind: 'partitionBy'; readonly partition: PartitionNode }
+  | { readonly kind: 'removePartitioning' }
 
 export type SetItem =
   | {
@@ -313,6 +407,29 @@ export type ShowStatement = {
   readonly where: Expression | undefined
 }
 
+export interface CreateViewStatement {
+  readonly kind: 'createView'
+  readonly view: TableName
+  readonly orReplace: boolean
+  readonly columns: readonly string[]
+  readonly select: SelectStatement
+  readonly security: 'definer' | 'invoker'
+}
+
+/** CREATE and ALTER SEQUENCE: what is not said is undefined. */
+export interface SequenceStatement {
+  readonly kind: 'createSequence' | 'alterSequence'
+  readonly sequence: TableName
+  /** IF NOT EXISTS of CREATE, IF EXISTS of ALTER. */
+  readonly lenient: boolean
+  readonly start?: bigint
+  readonly increment?: bigint
+  readonly least?: bigint | undefined
+  readonly most?: bigint | undefined
+  readonly cache?: bigint
+  readonly cycle?: boolean
+}
+
 export type DdlStatement =
   | {
       readonly kind: 'createDatabase'
@@ -322,7 +439,19 @@ export type DdlStatement =
       readonly collate: string
     }
   | { readonly kind: 'dropDatabase'; readonly name: string; readonly ifExists: boolean }
+  | {
+      readonly kind: 'alterDatabase'
+      /** '' = the one in use. */
+      readonly name: string
+      readonly charset: string
+      readonly collate: string
+    }
   | CreateTableStatement
+  | CreateViewStatement
+  | { readonly kind: 'dropView'; readonly views: readonly TableName[]; readonly ifExists: boolean }
+  | SequenceStatement
+  | { readonly kind: 'dropSequence'; readonly sequences: readonly TableName[]; readonly ifExists: boolean }
+  | { readonly kind: 'recoverTable'; readonly table: TableName; readonly newName: string }
   | { readonly kind: 'dropTable'; readonly tables: readonly TableName[]; readonly ifExists: boolean }
   | { readonly kind: 'truncateTable'; readonly table: TableName }
   | { readonly kind: 'renameTable'; readonly pairs: readonly { readonly from: TableName; readonly to: TableName }[] }

@@ -5,13 +5,18 @@ import type {
   CreateTableStatement,
   DdlStatement,
   Expression,
+  ForeignKeyNode,
   IndexNode,
   IndexPart,
+  SequenceStatement,
   Statement,
   TableOptions,
+  TtlNode,
 } from './ast.ts'
 import { unsupported } from '../error.ts'
 import { parseExpression } from './expression.ts'
+import { parsePartitionBy, parsePartitionSpec } from './partition.ts'
+import { parseSelect } from './select.ts'
 import type { TokenStream } from './token-stream.ts'
 import { parseType } from './type.ts'
 
@@ -20,6 +25,8 @@ export function parseCreate(stream: TokenStream): DdlStatement {
   if (stream.takeWord('DATABASE', 'SCHEMA')) return parseCreateDatabase(stream)
   if (stream.isWord('TEMPORARY', 'GLOBAL')) throw unsupported('CREATE TEMPORARY TABLE')
   if (stream.takeWord('TABLE')) return parseCreateTable(stream)
+  if (stream.takeWord('SEQUENCE')) return parseSequence(stream, 'createSequence')
+  if (stream.isWord('OR', 'ALGORITHM', 'DEFINER', 'SQL', 'VIEW')) return parseCreateView(stream)
   const unique = stream.takeWord('UNIQUE')
   if (stream.takeWord('INDEX')) return parseCreateIndex(stream, unique)
   throw unsupported(`CREATE ${stream.current.upper}`)
@@ -27,7 +34,15 @@ export function parseCreate(stream: TokenStream): DdlStatement {
 
 function parseCreateDatabase(stream: TokenStream): DdlStatement {
   const ifNotExists = stream.takePhrase('IF', 'NOT', 'EXISTS')
-  const name = stream.name()
+  return { kind: 'createDatabase', name: stream.name(), ifNotExists, ...parseDatabaseOptions(stream) }
+}
+
+function parseAlterDatabase(stream: TokenStream): DdlStatement {
+  const hasName = stream.isName() && !stream.isWord('DEFAULT', 'CHARSET', 'PLACEMENT')
+  return { kind: 'alterDatabase', name: hasName ? stream.name() : '', ...parseDatabaseOptions(stream) }
+}
+
+function parseDatabaseOptions(stream: TokenStream): { readonly charset: string; readonly collate: string } {
   let charset = ''
   let collate = ''
   for (;;) {
@@ -38,7 +53,8 @@ function parseCreateDatabase(stream: TokenStream): DdlStatement {
       collate = stream.nameOrString().toLowerCase()
     } else break
   }
-  return { kind: 'createDatabase', name, ifNotExists, charset, collate }
+  if (stream.isWord('PLACEMENT', 'SET')) throw unsupported(`${stream.current.upper} of a database`)
+  return { charset, collate }
 }
 
 function takeCharset(stream: TokenStream): boolean {
@@ -55,21 +71,23 @@ function parseCreateTable(stream: TokenStream): CreateTableStatement {
   if (stream.takeWord('LIKE')) {
     const like = stream.tableName()
     if (parenthesis) stream.expectSymbol(')')
-    return { ...base, like, columns: [], indexes: [], options: noOptions }
+    return { ...base, like, columns: [], indexes: [], foreignKeys: [], options: noOptions, partition: undefined }
   }
   const columns: ColumnNode[] = []
   const indexes: IndexNode[] = []
+  const foreignKeys: ForeignKeyNode[] = []
   stream.inParentheses(() =>
     stream.list(() => {
-      const index = parseTableConstraint(stream)
-      if (index === undefined) columns.push(parseColumn(stream))
-      else if (index !== 'ignored') indexes.push(index)
+      const constraint = parseTableConstraint(stream)
+      if (constraint === undefined) columns.push(parseColumn(stream))
+      else if ('references' in constraint) foreignKeys.push(constraint)
+      else indexes.push(constraint)
     }),
   )
   const options = parseTableOptions(stream)
-  if (stream.isWord('PARTITION')) throw unsupported('PARTITION BY')
+  const partition = stream.takePhrase('PARTITION', 'BY') ? parsePartitionBy(stream) : undefined
   if (stream.isWord('AS', 'SELECT')) throw unsupported('CREATE TABLE ... SELECT')
-  return { ...base, like: undefined, columns, indexes, options }
+  return { ...base, like: undefined, columns, indexes, foreignKeys, options, partition }
 }
 
 const noOptions: TableOptions = { charset: '', collate: '', comment: '', autoIncrement: undefined }
@@ -107,20 +125,47 @@ function parseTableOption(stream: TokenStream): Partial<TableOptions> | undefine
     case 'MAX_ROWS':
     case 'CHECKSUM':
     case 'DELAY_KEY_WRITE':
-    case 'COMPRESSION':
-    case 'AUTO_ID_CACHE':
     case 'PACK_KEYS':
+    case 'STATS_SAMPLE_PAGES':
       optionValue(stream)
       return {}
+    case 'COMPRESSION':
+      return { compression: optionValue(stream) }
+    case 'AUTO_ID_CACHE':
+      return { autoIdCache: BigInt(optionValue(stream)) }
     case 'SHARD_ROW_ID_BITS':
+      return { shardRowIdBits: Number(optionValue(stream)) }
     case 'PRE_SPLIT_REGIONS':
-    case 'TTL':
-    case 'PLACEMENT':
+      return { preSplitRegions: Number(optionValue(stream)) }
     case 'AUTO_RANDOM_BASE':
-      throw unsupported(word)
+      return { autoRandomBase: BigInt(optionValue(stream)) }
+    case 'TTL':
+      return { ttl: parseTtl(stream) }
+    case 'TTL_ENABLE':
+      return { ttlEnable: /^on$/i.test(optionValue(stream)) }
+    case 'TTL_JOB_INTERVAL':
+      return { ttlJobInterval: optionValue(stream) }
+    case 'PLACEMENT':
+      stream.next()
+      stream.expectWord('POLICY')
+      stream.takeSymbol('=')
+      return { placement: stream.nameOrString() }
     default:
       return undefined
   }
+}
+
+/** `TTL = column + INTERVAL 3 MONTH` */
+function parseTtl(stream: TokenStream): TtlNode {
+  stream.next()
+  stream.takeSymbol('=')
+  const column = stream.name()
+  stream.expectSymbol('+')
+  stream.expectWord('INTERVAL')
+  const { kind, text } = stream.current
+  if (kind !== 'integer' && kind !== 'string' && kind !== 'decimal') throw stream.error()
+  stream.next()
+  return { column, amount: kind === 'string' ? `'${text}'` : text, unit: stream.next().upper }
 }
 
 function optionValue(stream: TokenStream): string {
@@ -133,7 +178,7 @@ function optionValue(stream: TokenStream): string {
 }
 
 /** A key definition inside CREATE TABLE or after ADD; undefined where a column stands. */
-function parseTableConstraint(stream: TokenStream): IndexNode | 'ignored' | undefined {
+function parseTableConstraint(stream: TokenStream): IndexNode | ForeignKeyNode | undefined {
   let constraint = ''
   if (stream.takeWord('CONSTRAINT') && !stream.isWord('PRIMARY', 'UNIQUE', 'FOREIGN', 'CHECK'))
     constraint = stream.name()
@@ -146,10 +191,34 @@ function parseTableConstraint(stream: TokenStream): IndexNode | 'ignored' | unde
     stream.next()
     return parseIndex(stream, 'plain', '')
   }
-  if (stream.isWord('FULLTEXT', 'SPATIAL', 'FOREIGN', 'VECTOR') && stream.peek()?.kind === 'word')
+  if (stream.takePhrase('FOREIGN', 'KEY')) return parseForeignKey(stream, constraint)
+  if (stream.isWord('FULLTEXT', 'SPATIAL', 'VECTOR') && stream.peek()?.kind === 'word')
     throw unsupported(`${stream.current.upper} KEY`)
   if (stream.isWord('CHECK')) throw unsupported('CHECK')
   return undefined
+}
+
+function parseForeignKey(stream: TokenStream, constraint: string): ForeignKeyNode {
+  const ifNotExists = stream.takePhrase('IF', 'NOT', 'EXISTS')
+  const own = ifNotExists || !stream.isSymbol('(') ? stream.name() : ''
+  const columns = stream.inParentheses(() => stream.list(() => stream.name()))
+  return { name: constraint || own, columns, ...parseReferences(stream) }
+}
+
+function parseReferences(stream: TokenStream): Omit<ForeignKeyNode, 'name' | 'columns'> {
+  stream.expectWord('REFERENCES')
+  const table = stream.tableName()
+  const references = stream.inParentheses(() => stream.list(() => stream.name()))
+  if (stream.takeWord('MATCH')) stream.next()
+  const actions = { DELETE: '', UPDATE: '' }
+  while (stream.takeWord('ON')) {
+    const event = stream.expectWord('DELETE', 'UPDATE')
+    const first = stream.expectWord('CASCADE', 'RESTRICT', 'SET', 'NO')
+    const action = first === 'SET' || first === 'NO' ? `${first} ${stream.next().upper}` : first
+    if (event === 'DELETE') actions.DELETE = action
+    else actions.UPDATE = action
+  }
+  return { table, references, onDelete: actions.DELETE, onUpdate: actions.UPDATE }
 }
 
 function parseIndex(stream: TokenStream, kind: IndexNode['kind'], constraint: string): IndexNode {
@@ -160,7 +229,11 @@ function parseIndex(stream: TokenStream, kind: IndexNode['kind'], constraint: st
 }
 
 function parseIndexPart(stream: TokenStream): IndexPart {
-  if (stream.isSymbol('(')) throw unsupported('expression index')
+  if (stream.isSymbol('(')) {
+    const expression = stream.inParentheses(() => parseExpression(stream))
+    stream.takeWord('ASC', 'DESC')
+    return { column: '', expression, length: undefined }
+  }
   const column = stream.name()
   const length = stream.takeSymbol('(') ? Number(stream.integer()) : undefined
   if (length !== undefined) stream.expectSymbol(')')
@@ -195,6 +268,8 @@ interface ColumnDraft {
   clustered: boolean | undefined
   comment: string
   collate: string
+  generated: ColumnNode['generated']
+  autoRandom: ColumnNode['autoRandom']
 }
 
 export function parseColumn(stream: TokenStream): ColumnNode {
@@ -211,6 +286,8 @@ export function parseColumn(stream: TokenStream): ColumnNode {
     clustered: undefined,
     comment: '',
     collate: '',
+    generated: undefined,
+    autoRandom: undefined,
   }
   while (parseColumnOption(stream, draft));
   const { collate, ...rest } = draft
@@ -234,10 +311,28 @@ function parseColumnOption(stream: TokenStream, draft: ColumnDraft): boolean {
   } else if (stream.isWord('COLUMN_FORMAT', 'STORAGE')) {
     stream.next()
     stream.next()
-  } else if (stream.isWord('AUTO_RANDOM', 'GENERATED', 'AS', 'CHECK', 'REFERENCES', 'VIRTUAL', 'STORED', 'CONSTRAINT'))
-    throw unsupported(stream.current.upper)
+  } else if (stream.takeWord('AUTO_RANDOM')) draft.autoRandom = parseAutoRandom(stream)
+  else if (stream.isWord('GENERATED', 'AS')) draft.generated = parseGenerated(stream)
+  else if (stream.isWord('CHECK', 'CONSTRAINT', 'REFERENCES')) throw unsupported(stream.current.upper)
   else return false
   return true
+}
+
+function parseAutoRandom(stream: TokenStream): ColumnNode['autoRandom'] {
+  if (!stream.takeSymbol('(')) return { shardBits: 5, rangeBits: 64 }
+  const shardBits = Number(stream.integer())
+  const rangeBits = stream.takeSymbol(',') ? Number(stream.integer()) : 64
+  stream.expectSymbol(')')
+  return { shardBits, rangeBits }
+}
+
+function parseGenerated(stream: TokenStream): ColumnNode['generated'] {
+  if (stream.takeWord('GENERATED')) stream.expectWord('ALWAYS')
+  stream.expectWord('AS')
+  const expression = stream.inParentheses(() => parseExpression(stream))
+  const stored = stream.takeWord('STORED')
+  if (!stored) stream.takeWord('VIRTUAL')
+  return { expression, stored }
 }
 
 function parseCreateIndex(stream: TokenStream, unique: boolean): DdlStatement {
@@ -264,6 +359,14 @@ export function parseDrop(stream: TokenStream): Statement {
   if (stream.takeWord('DATABASE', 'SCHEMA')) {
     const ifExists = stream.takePhrase('IF', 'EXISTS')
     return { kind: 'dropDatabase', name: stream.name(), ifExists }
+  }
+  if (stream.takeWord('VIEW')) {
+    const ifExists = stream.takePhrase('IF', 'EXISTS')
+    return { kind: 'dropView', views: stream.list(() => stream.tableName()), ifExists }
+  }
+  if (stream.takeWord('SEQUENCE')) {
+    const ifExists = stream.takePhrase('IF', 'EXISTS')
+    return { kind: 'dropSequence', sequences: stream.list(() => stream.tableName()), ifExists }
   }
   if (stream.takeWord('TABLE', 'TABLES')) {
     const ifExists = stream.takePhrase('IF', 'EXISTS')
@@ -303,8 +406,12 @@ export function parseRename(stream: TokenStream): DdlStatement {
 export function parseAlter(stream: TokenStream): DdlStatement {
   stream.next()
   stream.takeWord('IGNORE')
+  if (stream.takeWord('DATABASE', 'SCHEMA')) return parseAlterDatabase(stream)
+  if (stream.takeWord('SEQUENCE')) return parseSequence(stream, 'alterSequence')
   if (!stream.takeWord('TABLE')) throw unsupported(`ALTER ${stream.current.upper}`)
   const table = stream.tableName()
+  const partition = parsePartitionSpec(stream)
+  if (partition !== undefined) return { kind: 'alterTable', table, specs: [partition] }
   const specs = stream.list(() => parseAlterSpec(stream)).flat()
   return { kind: 'alterTable', table, specs: specs.filter((spec) => spec !== undefined) }
 }
@@ -337,11 +444,33 @@ function parseAlterSpec(stream: TokenStream): AlterSpec | AlterSpec[] | undefine
     skipAlgorithm(stream)
     return undefined
   }
-  throw unsupported(`ALTER TABLE ... ${stream.current.upper}`)
+  if (stream.takePhrase('CONVERT', 'TO')) {
+    if (!takeCharset(stream)) throw stream.error()
+    const charset = stream.nameOrString().toLowerCase()
+    const collate = stream.takeWord('COLLATE') ? stream.nameOrString().toLowerCase() : ''
+    return { kind: 'charset', charset, collate, convert: true }
+  }
+  if (stream.takePhrase('REMOVE', 'TTL')) return { kind: 'removeTtl' }
+  return parseOptionSpec(stream)
+}
+
+/** Table options after ALTER TABLE; undefined for those that mean nothing here. */
+function parseOptionSpec(stream: TokenStream): AlterSpec | undefined {
+  const word = stream.current.upper
+  const first = parseTableOption(stream)
+  if (first === undefined) throw unsupported(`ALTER TABLE ... ${word}`)
+  let options = first
+  for (;;) {
+    const next = stream.isSymbol(',') || stream.isEnd() ? undefined : parseTableOption(stream)
+    if (next === undefined) break
+    options = { ...options, ...next }
+  }
+  const { charset = '', collate = '' } = options
+  if (charset !== '' || collate !== '') return { kind: 'charset', charset, collate, convert: false }
+  return Object.keys(options).length === 0 ? undefined : { kind: 'options', options }
 }
 
 function parseAdd(stream: TokenStream): AlterSpec | AlterSpec[] {
-  if (stream.isWord('PARTITION')) throw unsupported('ADD PARTITION')
   const isKey = stream.isWord(
     'INDEX',
     'KEY',
@@ -355,9 +484,11 @@ function parseAdd(stream: TokenStream): AlterSpec | AlterSpec[] {
     'VECTOR',
   )
   if (isKey) {
-    const index = parseTableConstraint(stream)
-    if (index === undefined || index === 'ignored') throw stream.error()
-    return { kind: 'addIndex', index, ifNotExists: false }
+    const constraint = parseTableConstraint(stream)
+    if (constraint === undefined) throw stream.error()
+    return 'references' in constraint
+      ? { kind: 'addForeignKey', key: constraint }
+      : { kind: 'addIndex', index: constraint, ifNotExists: false }
   }
   stream.takeWord('COLUMN')
   const ifNotExists = stream.takePhrase('IF', 'NOT', 'EXISTS')
@@ -377,7 +508,11 @@ function parsePosition(stream: TokenStream): ColumnPosition | undefined {
 
 function parseAlterDrop(stream: TokenStream): AlterSpec {
   if (stream.takePhrase('PRIMARY', 'KEY')) return { kind: 'dropIndex', name: 'PRIMARY', ifExists: false }
-  if (stream.isWord('PARTITION', 'FOREIGN', 'CHECK', 'CONSTRAINT')) throw unsupported(`DROP ${stream.current.upper}`)
+  if (stream.takePhrase('FOREIGN', 'KEY')) {
+    const ifExists = stream.takePhrase('IF', 'EXISTS')
+    return { kind: 'dropForeignKey', name: stream.name(), ifExists }
+  }
+  if (stream.isWord('CHECK', 'CONSTRAINT')) throw unsupported(`DROP ${stream.current.upper}`)
   if (stream.takeWord('INDEX', 'KEY')) {
     const ifExists = stream.takePhrase('IF', 'EXISTS')
     return { kind: 'dropIndex', name: stream.nameOrString(), ifExists }
@@ -406,11 +541,67 @@ function parseAlterRename(stream: TokenStream): AlterSpec {
 }
 
 function parseAlterColumn(stream: TokenStream): AlterSpec {
-  if (stream.isWord('INDEX')) throw unsupported('ALTER INDEX')
+  if (stream.takeWord('INDEX')) {
+    const name = stream.name()
+    return { kind: 'indexVisibility', name, invisible: stream.expectWord('VISIBLE', 'INVISIBLE') === 'INVISIBLE' }
+  }
   stream.takeWord('COLUMN')
   const column = stream.name()
   if (stream.takePhrase('DROP', 'DEFAULT')) return { kind: 'setDefault', column, value: undefined }
   stream.expectWord('SET')
   stream.expectWord('DEFAULT')
   return { kind: 'setDefault', column, value: parseExpression(stream) }
+}
+
+function parseCreateView(stream: TokenStream): DdlStatement {
+  const orReplace = stream.takePhrase('OR', 'REPLACE')
+  if (stream.takeWord('ALGORITHM')) {
+    stream.takeSymbol('=')
+    stream.next()
+  }
+  if (stream.takeWord('DEFINER')) while (!stream.isEnd() && !stream.isWord('SQL', 'VIEW')) stream.next()
+  const security = stream.takePhrase('SQL', 'SECURITY') && stream.expectWord('DEFINER', 'INVOKER') === 'INVOKER'
+  stream.expectWord('VIEW')
+  const view = stream.tableName()
+  const columns = stream.isSymbol('(') ? stream.inParentheses(() => stream.list(() => stream.name())) : []
+  stream.expectWord('AS')
+  const select = parseSelect(stream)
+  if (stream.takeWord('WITH')) while (!stream.isEnd() && !stream.isSymbol(';')) stream.next()
+  return { kind: 'createView', view, orReplace, columns, select, security: security ? 'invoker' : 'definer' }
+}
+
+function parseSequence(stream: TokenStream, kind: SequenceStatement['kind']): SequenceStatement {
+  const lenient =
+    kind === 'createSequence' ? stream.takePhrase('IF', 'NOT', 'EXISTS') : stream.takePhrase('IF', 'EXISTS')
+  let statement: SequenceStatement = { kind, sequence: stream.tableName(), lenient }
+  const number = (): bigint => {
+    stream.takeWord('WITH', 'BY')
+    stream.takeSymbol('=')
+    const sign = stream.takeSymbol('-') ? -1n : 1n
+    return sign * stream.integer()
+  }
+  for (;;) {
+    if (stream.takeWord('START')) statement = { ...statement, start: number() }
+    else if (stream.takeWord('INCREMENT')) statement = { ...statement, increment: number() }
+    else if (stream.takeWord('MINVALUE')) statement = { ...statement, least: number() }
+    else if (stream.takeWord('MAXVALUE')) statement = { ...statement, most: number() }
+    else if (stream.takeWord('NOMINVALUE') || stream.takePhrase('NO', 'MINVALUE'))
+      statement = { ...statement, least: undefined }
+    else if (stream.takeWord('NOMAXVALUE') || stream.takePhrase('NO', 'MAXVALUE'))
+      statement = { ...statement, most: undefined }
+    else if (stream.takeWord('CACHE')) statement = { ...statement, cache: number() }
+    else if (stream.takeWord('NOCACHE') || stream.takePhrase('NO', 'CACHE')) statement = { ...statement, cache: 0n }
+    else if (stream.takeWord('CYCLE')) statement = { ...statement, cycle: true }
+    else if (stream.takeWord('NOCYCLE') || stream.takePhrase('NO', 'CYCLE')) statement = { ...statement, cycle: false }
+    else return statement
+  }
+}
+
+/** RECOVER TABLE t, FLASHBACK TABLE t [TO name] */
+export function parseRecover(stream: TokenStream): DdlStatement {
+  stream.next()
+  if (!stream.takeWord('TABLE') || stream.isWord('BY'))
+    throw unsupported('RECOVER or FLASHBACK of other than one table')
+  const table = stream.tableName()
+  return { kind: 'recoverTable', table, newName: stream.takeWord('TO') ? stream.name() : '' }
 }

@@ -1,5 +1,5 @@
 import type { ParsedStatement, Statement } from './ast.ts'
-import { parseAlter, parseCreate, parseDrop, parseRename, parseTruncate } from './ddl.ts'
+import { parseAlter, parseCreate, parseDrop, parseRecover, parseRename, parseTruncate } from './ddl.ts'
 import { parseDelete, parseInsert, parseUpdate } from './dml.ts'
 import { SqlError, unsupported } from '../error.ts'
 import { parseExpression } from './expression.ts'
@@ -58,6 +58,9 @@ function parseStatement(stream: TokenStream): Statement {
       return parseTruncate(stream)
     case 'RENAME':
       return parseRename(stream)
+    case 'RECOVER':
+    case 'FLASHBACK':
+      return parseRecover(stream)
     case 'SHOW':
       return parseShow(stream)
     case 'SET':
@@ -128,8 +131,6 @@ function parseTransaction(stream: TokenStream): Statement {
     case 'VALUES':
     case 'ADMIN':
     case 'SPLIT':
-    case 'RECOVER':
-    case 'FLASHBACK':
     case 'BATCH':
     case 'DO':
     case 'CHECK':

@@ -157,9 +157,12 @@ function parseSource(stream: TokenStream): TableSource {
   }
   if (stream.isSymbol('(')) return stream.inParentheses(() => parseSources(stream) ?? parseSource(stream))
   const table = stream.tableName()
+  const partitions = stream.takeWord('PARTITION')
+    ? stream.inParentheses(() => stream.list(() => stream.name()))
+    : undefined
   const alias = stream.takeWord('AS') || stream.isName() ? stream.name() : ''
   skipIndexHints(stream)
-  return { kind: 'table', table, alias }
+  return { kind: 'table', table, alias, ...(partitions === undefined ? {} : { partitions }) }
 }
 
 function skipIndexHints(stream: TokenStream): void {

@@ -1,5 +1,5 @@
-import { rowIdCounterKey } from '../../../tidb/meta-key.ts'
 import { readCounter } from '../catalog/schema.ts'
+import { counterKeyOf } from '../catalog/row-ids.ts'
 import type { Table } from '../catalog/schema.ts'
 import { SqlError, TXN_CONFLICT } from '../error.ts'
 import type { TxnStore } from '../txn/store.ts'
@@ -62,12 +62,23 @@ export class AutoIds {
     })
   }
 
+  /** Drops the ids at hand, because the table is about to go on under another id. */
+  async forget(table: Table, _signal: AbortSignal): Promise<void> {
+    await this.#alone(async () => this.#ranges.delete(table.info.id))
+  }
+
+  /** The counter in the store. */
+  async stored(table: Table, signal: AbortSignal): Promise<bigint> {
+    const ts = await this.#store.timestamp(signal)
+    return readCounter(this.#store.snapshot(ts), counterKeyOf(table), signal)
+  }
+
   /** What the next id will be, as SHOW CREATE TABLE prints it; 1 for a fresh table. */
   async peek(table: Table, signal: AbortSignal): Promise<bigint> {
     const range = this.#ranges.get(table.info.id)
     if (range !== undefined) return range.end + 1n
     const ts = await this.#store.timestamp(signal)
-    return (await readCounter(this.#store.snapshot(ts), rowIdCounterKey(table.database.id, table.info.id), signal)) + 1n
+    return (await readCounter(this.#store.snapshot(ts), counterKeyOf(table), signal)) + 1n
   }
 
   async #alone<T>(work: () => Promise<T>): Promise<T> {
@@ -78,7 +89,7 @@ export class AutoIds {
 
   /** Moves the counter a step beyond itself and beyond `least`; returns where the step begins. */
   async #advance(table: Table, least: bigint, signal: AbortSignal): Promise<bigint> {
-    const key = rowIdCounterKey(table.database.id, table.info.id)
+    const key = counterKeyOf(table)
     for (;;) {
       const txn = new Transaction(this.#store, await this.#store.timestamp(signal))
       const stored = await readCounter(txn, key, signal)

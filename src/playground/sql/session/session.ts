@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto'
 
 import { physicalMs } from '../../../tidb/ts.ts'
 import type { Table } from '../catalog/schema.ts'
+import { shardedId } from '../catalog/row-ids.ts'
 import { findDatabase, findTable } from '../catalog/schema.ts'
 import { runDdl } from '../ddl/execute.ts'
 import { runInsert } from '../dml/insert.ts'
@@ -155,7 +156,14 @@ export class Session {
       case 'delete':
         return this.#runWrite(statement, parameters, signal)
       case 'createDatabase':
+      case 'alterDatabase':
       case 'dropDatabase':
+      case 'createView':
+      case 'dropView':
+      case 'createSequence':
+      case 'alterSequence':
+      case 'dropSequence':
+      case 'recoverTable':
       case 'createTable':
       case 'dropTable':
       case 'truncateTable':
@@ -285,15 +293,15 @@ export class Session {
 
   async #runDdl(statement: DdlStatement, parsed: ParsedStatement, signal: AbortSignal): Promise<StatementResult> {
     await this.#commit(signal)
-    const { cast, now } = this.#context([], Date.now())
+    const context = this.#context([], Date.now())
     await runDdl(statement, {
       engine: this.#options.engine,
       signal,
       query: parsed.text,
       sqlMode: sqlModeBits(this.variables.get('sql_mode')),
       database: this.database,
-      cast,
-      now,
+      context,
+      variables: this.variables,
       warn: (errno, message) => this.#warn('Note', errno, message),
     })
     if (statement.kind === 'dropDatabase' && statement.name.toLowerCase() === this.database.toLowerCase())
@@ -396,11 +404,17 @@ export class Session {
       autocommit: !this.#keepsTransaction,
       foundRows: this.#options.foundRows,
       autoValueOnZero: !variables.get('sql_mode').includes('NO_AUTO_VALUE_ON_ZERO'),
+      explicitAutoRandom: variables.isOn('allow_auto_random_explicit_insert'),
       transaction: () => this.#transaction(signal),
       table: (name) => this.#table(name, signal),
       virtualTable: (name) =>
         virtualTable(this.#qualified(name), async () => engine.schemaOf(await engine.begin(signal), signal), variables),
-      nextAutoId: (table) => engine.autoIds.next(table, signal),
+      nextAutoId: async (table) => {
+        const id = await engine.autoIds.next(table, signal)
+        const sharded = shardedId(table, id, (await this.#transaction(signal)).startTs)
+        if (sharded < 0n) throw new SqlError(1467, 'Failed to read auto-increment value from storage engine')
+        return sharded
+      },
       rebaseAutoId: (table, id) => engine.autoIds.rebase(table, id, signal),
     }
   }

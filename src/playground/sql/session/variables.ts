@@ -24,6 +24,7 @@ const fixed = (kind: Kind, value: string): Variable => ({ kind, value, scope: 'f
 
 /** System variables that clients ask for or set; values are TiDB v8.5's defaults. */
 const VARIABLES: Readonly<Record<string, Variable>> = {
+  allow_auto_random_explicit_insert: onOff(false),
   auto_increment_increment: integer(1),
   auto_increment_offset: integer(1),
   autocommit: onOff(true),
@@ -95,6 +96,7 @@ const VARIABLES: Readonly<Record<string, Variable>> = {
   tidb_enable_1pc: onOff(true),
   tidb_enable_async_commit: onOff(true),
   tidb_enable_clustered_index: text('ON'),
+  tidb_enable_fast_create_table: onOff(true),
   tidb_enable_metadata_lock: onOff(true),
   tidb_gc_life_time: text('10m0s'),
   tidb_last_txn_info: fixed('text', ''),

@@ -1,6 +1,9 @@
 import type { Ts } from '../../../tidb/ts.ts'
 import type { Snapshot } from '../../../upstream/tikv/snapshot.ts'
 
+/** Rows written by a reorganization: TiKV keeps them out of the change feed (reference: upstream 10.4). */
+export const LOSSY_DDL = 1n << 8n
+
 /** One key of a transaction. `insert` must not find a value; `lock` writes nothing and conflicts like a write. */
 export type Mutation =
   | { readonly kind: 'put' | 'insert'; readonly key: Uint8Array; readonly value: Uint8Array }
@@ -9,6 +12,8 @@ export type Mutation =
 export interface CommitOptions {
   readonly asyncCommit: boolean
   readonly onePhase: boolean
+  /** Bits that tell the change feed what a transaction is for; {@link LOSSY_DDL}. */
+  readonly txnSource?: bigint
 }
 
 /** What the SQL front needs of a cluster: timestamps, reads at a timestamp, and transactions. */

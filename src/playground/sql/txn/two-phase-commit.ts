@@ -35,6 +35,7 @@ export class TwoPhaseCommit {
   readonly #mutations: readonly Mutation[]
   readonly #byKey: ReadonlyMap<string, Mutation>
   readonly #primary: Buffer
+  readonly #txnSource: bigint
   readonly #async: boolean
   readonly #onePhase: boolean
   readonly #background: Background
@@ -63,6 +64,7 @@ export class TwoPhaseCommit {
     this.#async = options.asyncCommit && small
     this.#onePhase = options.onePhase && small
     this.#background = background
+    this.#txnSource = options.txnSource ?? 0n
   }
 
   async run(signal: AbortSignal): Promise<Ts> {
@@ -121,7 +123,7 @@ export class TwoPhaseCommit {
     const hasPrimary = mutations.some(({ key }) => key.equals(this.#primary))
     const whole = keys.length === this.#mutations.length
     return PrewriteRequest.fromPartial({
-      context,
+      context: { ...context, txnSource: this.#txnSource },
       mutations,
       primaryLock: this.#primary,
       startVersion: this.#startTs,
