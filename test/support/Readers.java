@@ -1,15 +1,18 @@
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.debezium.transforms.ExtractNewRecordState;
 import java.io.BufferedReader;
+import java.io.ByteArrayInputStream;
 import java.io.FileReader;
 import java.math.BigDecimal;
 import java.time.LocalDate;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Base64;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import net.jpountz.lz4.LZ4FrameInputStream;
 import org.apache.flink.api.common.serialization.DeserializationSchema;
 import org.apache.flink.formats.common.TimestampFormat;
 import org.apache.flink.formats.json.canal.CanalJsonDeserializationSchema;
@@ -31,6 +34,7 @@ import org.apache.kafka.connect.data.SchemaAndValue;
 import org.apache.kafka.connect.data.Struct;
 import org.apache.kafka.connect.json.JsonConverter;
 import org.apache.kafka.connect.sink.SinkRecord;
+import org.xerial.snappy.Snappy;
 
 /**
  * Reads messages with code of others and prints the row changes that it sees, one JSON document per line.
@@ -39,6 +43,7 @@ import org.apache.kafka.connect.sink.SinkRecord;
  *
  * INPUT has a line per message: format, table, key and value in base64 ("-" = none), tab between them. Formats: canal-json
  * (Flink's), debezium (Kafka Connect's JSON converter and Debezium's ExtractNewRecordState). Types are Flink's.
+ * lz4, snappy (lz4-java's and snappy-java's): whether the value is the key, compressed.
  */
 public class Readers {
   static final ObjectMapper JSON = new ObjectMapper();
@@ -60,7 +65,13 @@ public class Readers {
         String table = parts[1];
         byte[] key = parts[2].equals("-") ? null : Base64.getDecoder().decode(parts[2]);
         byte[] value = Base64.getDecoder().decode(parts[3]);
-        if (parts[0].equals("debezium")) debezium.read(table, key, value);
+        if (parts[0].equals("lz4") || parts[0].equals("snappy")) {
+          byte[] plain =
+              parts[0].equals("snappy")
+                  ? Snappy.uncompress(value)
+                  : new LZ4FrameInputStream(new ByteArrayInputStream(value)).readAllBytes();
+          print(parts[0], table, Arrays.equals(plain, key) ? "same" : "different", Map.of());
+        } else if (parts[0].equals("debezium")) debezium.read(table, key, value);
         else canal.get(table).deserialize(value, new RowPrinter(table, tables.get(table)));
       }
     }

@@ -8,12 +8,12 @@ INPUT has a line per message: format, table, key and value in base64 ("-" = none
 {"format", "table", "kind", "row"[, "commitTs"]}; values are text or null.
 """
 
-import ast
 import base64
 import csv
 import glob
 import json
 import os
+import re
 import struct
 import sys
 
@@ -32,6 +32,24 @@ def parts(data):
         at += 8 + size
 
 
+SHORT = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "\\": 92, '"': 34}
+
+
+def unquoted(text):
+    """The bytes of a Go string literal without its outer quotes."""
+
+    def piece(match):
+        byte, short, long, letter, plain = match.groups()
+        if byte:
+            return bytes([int(byte, 16)])
+        if letter:
+            return bytes([SHORT[letter]])
+        return (plain or chr(int(short or long, 16))).encode()
+
+    token = re.compile(r'\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|(.))|([^\\"]+)', re.S)
+    return b"".join(map(piece, token.finditer(text)))
+
+
 def open_text(column):
     value, code, flags = column["v"], column["t"], column["f"]
     if value is None:
@@ -39,8 +57,7 @@ def open_text(column):
     if 249 <= code <= 252:
         return base64.b64decode(value).decode()
     if code in (15, 254) and flags & 1:
-        # Go's quoting; for what is read here Python's is the same.
-        return ast.literal_eval('b"' + value + '"').decode("latin-1")
+        return unquoted(value).decode(errors="backslashreplace")
     return str(value)
 
 
