@@ -124,8 +124,9 @@ function start(
     done,
     ddl(commitTs, barrier) {
       const event = { commitTs: Ts(BigInt(commitTs)), query: 'x', before: undefined, after: undefined } as DdlEvent
+      const touched = barrier === 'global' ? [] : barrier.tables
       const job = {} as FinishedJob
-      tracker.ddls.set(job, { event, barrier, ignored: false })
+      tracker.ddls.set(job, { event, barrier, touched, ignored: false })
       jobs.push(job)
     },
     resolveDdls(ts) {
@@ -186,6 +187,11 @@ test('a DDL of one table holds only that table back', async (t) => {
   run.resolveDdls(200)
   await run.until('grant 200')
   assert.deepEqual(grants(run).at(-1)?.tables, [{ physicalId: 2n, ts: 150n }])
+  const schemas = run.posted.filter((message) => message.type === 'table-schema' && message.version === 150n)
+  assert.deepEqual(
+    schemas.map((message) => message.type === 'table-schema' && message.physicalId),
+    [2n],
+  )
   run.progress(150, 2)
   await run.until('ddl 150')
   assert.deepEqual(grants(run).at(-1)?.tables, [])
@@ -252,6 +258,16 @@ test('a changefeed ends at its target after the last watermark', async (t) => {
   run.progress(180, 1)
   await run.done
   assert.ok(run.events.includes('watermark 180'))
+})
+
+test('a DDL at the target runs, and the watermark of the target follows', async (t) => {
+  const run = start(t, { tables: [[0, [1]]], checkpoint: 100, barrier: 101, target: 150 })
+  run.ddl(150, 'global')
+  run.resolveDdls(200)
+  run.progress(150, 1)
+  await run.until('watermark 150')
+  await run.done
+  assert.ok(run.events.indexOf('ddl 150') < run.events.indexOf('save 150 201'), run.events.join(', '))
 })
 
 test('trouble in a worker ends the run with the same code, after every worker has closed', async (t) => {

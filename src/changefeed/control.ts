@@ -224,11 +224,8 @@ class ChangefeedControl implements AsyncDisposable {
     if (ddls.length > 0) this.#checkRoutes(job.commitTs)
     for (const tracked of ddls) {
       this.#pending.push(tracked)
-      const { commitTs, before, after } = tracked.event
-      const ids = new Set(
-        [before, after].flatMap((table) => table?.info.partitions?.map(({ id }) => id) ?? table?.info.id ?? []),
-      )
-      for (const physicalId of ids) {
+      const { commitTs } = tracked.event
+      for (const physicalId of tracked.touched) {
         const owned = this.#spans.get(physicalId)
         if (owned === undefined) continue
         for (const schema of tracker.schemasFrom(physicalId, commitTs)) {
@@ -295,7 +292,8 @@ class ChangefeedControl implements AsyncDisposable {
         this.#watermarkWakeup.notify()
         await clock.sleep(STATUS_INTERVAL_MS, this.#signal)
       }
-      if (this.#finished && this.#stored.checkpointTs >= this.#parts.targetTs) break
+      // The DDL at the target may have run since that was stored.
+      if (this.#finished && watermarkOf(this.#stored) >= this.#parts.targetTs) break
     }
     this.#watermarkWakeup.notify()
     this.#ddlWakeup.notify()

@@ -359,6 +359,7 @@ test('an exchanged partition and table change owners with their ids', async () =
     'ALTER TABLE `test`.`p` EXCHANGE PARTITION `P0` WITH TABLE `test`.`t` WITHOUT VALIDATION',
   )
   assert.deepEqual([exchange.event.before?.table, exchange.event.after?.table], ['t', 'p'])
+  assert.deepEqual(new Set(exchange.touched), new Set([10n, 21n, 22n]))
   assert.deepEqual(tablesAt(tracker, 109n), ['test.p#21', 'test.p#22', 'test.t#10'])
   assert.deepEqual(tablesAt(tracker, 110n), ['test.p#10', 'test.p#22', 'test.t#21'])
   assert.equal(tracker.tableAt(10n, Ts(109n))?.table, 't')

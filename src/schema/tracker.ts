@@ -24,6 +24,8 @@ export type DdlBarrier = 'global' | { readonly tables: readonly bigint[] }
 export interface TrackedDdl {
   readonly event: DdlEvent
   readonly barrier: DdlBarrier
+  /** Physical tables whose schema may be another one after it. */
+  readonly touched: readonly bigint[]
   readonly ignored: boolean
 }
 
@@ -423,6 +425,7 @@ class Tracker implements SchemaTracker {
         filterTable: entry.name,
         before: normal,
         after: { table, schema: schema.name },
+        alsoTouched: partitioned.physicalIds,
         query:
           exchanged === undefined
             ? job.query
@@ -459,7 +462,8 @@ class Tracker implements SchemaTracker {
     const before = change.before && this.#wrap(change.before, previousTs(commitTs))
     const after =
       change.after && wrapTable(change.after.table.info, change.after.schema, commitTs, change.after.table.info.id)
-    const related = change.before?.physicalIds ?? physicalIdsOf(change.after?.table)
+    const afterIds = physicalIdsOf(change.after?.table)
+    const related = change.before?.physicalIds ?? afterIds
     return {
       event: {
         startTs,
@@ -477,6 +481,7 @@ class Tracker implements SchemaTracker {
         sqlMode: job.sqlMode,
       },
       barrier: action.barrier === 'global' ? 'global' : { tables: related },
+      touched: [...new Set([...related, ...afterIds, ...(change.alsoTouched ?? [])])],
       ignored:
         (this.#bdrMode && job.bdrRole !== 'primary') ||
         this.#filter.ignoresDdl(job.type, change.filterSchema, change.filterTable, job.query, startTs),
@@ -500,6 +505,8 @@ interface Change {
   readonly filterTable: string
   readonly before: TableEntry | undefined
   readonly after: { readonly table: JobTable; readonly schema: string } | undefined
+  /** Physical tables whose schema changes, beside those of `before` and `after`. */
+  readonly alsoTouched?: readonly bigint[]
   readonly query: string
   /** Action code of the event where it is not the job's. */
   readonly type?: number
