@@ -380,6 +380,8 @@ test('an Avro library that is not ours reads what is written', async () => {
       const record = type.fromBuffer(Buffer.from(message.value?.subarray(5) ?? []))
       assert.equal(record._tidb_commit_ts, row.commitTs)
       for (const [at, { name, info }] of table.columns.entries()) {
+        // The library's records are objects, in which this name is another thing.
+        if (avroName(name) === '__proto__') continue
         const value = after?.[at] ?? null
         const read = record[avroName(name)]
         if (value === null) assert.equal(read, null)
