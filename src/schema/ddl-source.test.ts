@@ -1,17 +1,13 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { test } from 'node:test'
-import { objectOf, parseJson, stringifyJson, stringOf, integerOf, listOf } from '../tidb/json-big.ts'
+import { objectOf, stringifyJson, stringOf, integerOf } from '../tidb/json-big.ts'
 import { DDL_HISTORY_TABLE_ID, DDL_JOB_TABLE_ID, listItemKey, tableKey } from '../tidb/meta-key.ts'
 import { decodeRecordKey, recordKey } from '../tidb/key.ts'
 import { Ts } from '../tidb/ts.ts'
 import { ddlRanges, openJobReader } from './ddl-source.ts'
-import { jobText, MemoryMeta } from './test-schema.ts'
+import { ddlJobVectors, jobText, MemoryMeta } from './test-schema.ts'
 
-const vectors = objectOf(parseJson(readFileSync(join(import.meta.dirname, 'vectors', 'ddl-jobs.json'), 'utf8')))
-const jobTable = objectOf(objectOf(vectors['table'])['table_info'])
-const rows = listOf(vectors['rows']).map(objectOf)
+const { jobTable, rows } = ddlJobVectors()
 
 function metaWithJobTables(): MemoryMeta {
   const meta = new MemoryMeta(1n, 1n)

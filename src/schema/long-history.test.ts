@@ -1,15 +1,13 @@
 // A changefeed may begin anywhere in a long history: whoever joins late sees what those see who were there all the time.
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { test } from 'node:test'
 import { createRandom, type Random } from '../../test/support/random.ts'
-import { integerOf, listOf, objectOf, parseJson, stringifyJson, stringOf } from '../tidb/json-big.ts'
+import { integerOf, objectOf, stringifyJson, stringOf } from '../tidb/json-big.ts'
 import { Ts } from '../tidb/ts.ts'
 import { openJobReader } from './ddl-source.ts'
 import { DDL_JOB_TABLE_ID, tableKey } from '../tidb/meta-key.ts'
 import { loadSchema } from './snapshot.ts'
-import { jobOf, type JobShape, MemoryMeta, type TableShape, testFilter } from './test-schema.ts'
+import { ddlJobVectors, jobOf, type JobShape, MemoryMeta, type TableShape, testFilter } from './test-schema.ts'
 import { createSchemaTracker, type SchemaTracker } from './tracker.ts'
 
 const signal = new AbortController().signal
@@ -166,22 +164,25 @@ test('a DDL at the checkpoint is sent again, over a snapshot that may hold it al
   }
 })
 
-const folder = process.env['TIDEWIRE_VECTORS_DIR']
-const file = (name: string): string => readFileSync(join(folder ?? join(import.meta.dirname, 'vectors'), name), 'utf8')
+const SEQUENCE: readonly string[] = [
+  'create-schema',
+  'create-table',
+  'rename-table',
+  'rename-tables-v1',
+  'rename-tables-v2',
+  'create-tables',
+  'exchange-partition',
+  'drop-table',
+]
 
 test('the DDL jobs of the vectors, one after the other, leave the schema that they say', async (t) => {
-  const stored = objectOf(parseJson(folder === undefined ? file('ddl-jobs.json') : file('rows.json')))
-  const info =
-    folder === undefined
-      ? objectOf(objectOf(stored['table'])['table_info'])
-      : objectOf(objectOf(parseJson(file('tableinfo-tidb_ddl_job.json')))['table_info'])
+  const { jobTable, rows: all } = ddlJobVectors()
   const meta = new MemoryMeta(1n, 1n)
   meta.putDatabase(1n, 'mysql')
-  meta.put(tableKey(1n, DDL_JOB_TABLE_ID), stringifyJson(info))
+  meta.put(tableKey(1n, DDL_JOB_TABLE_ID), stringifyJson(jobTable))
   const read = await openJobReader(meta, signal)
-  const rows = listOf(stored['rows'])
-    .map(objectOf)
-    .filter((row) => stringOf(row['id']).startsWith('ddl-job-') && row['job_accepted'] === true)
+  const rows = SEQUENCE.flatMap((id) => all.filter((row) => row['id'] === `ddl-job-${id}`))
+  assert.equal(rows.length, SEQUENCE.length)
   const start = new MemoryMeta(1n, 1n)
   start.putDatabase(1n, 'mysql')
   // What the jobs take for granted, created by nobody: other tables of the vectors' database.

@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { DEFAULT_SQL_MODE, JobState, stringifyDdlJob } from '../tidb/ddl-job.ts'
-import type { JsonObject, JsonValue } from '../tidb/json-big.ts'
+import { type JsonObject, type JsonValue, listOf, objectOf, parseJson, stringOf } from '../tidb/json-big.ts'
 import { compareBytes } from '../tidb/key.ts'
 import { databaseKey, schemaDiffKey, schemaVersionKey, tableKey } from '../tidb/meta-key.ts'
 import {
@@ -193,4 +195,18 @@ export async function trackerWith(
   meta.putDatabase(2n, 'mysql', [{ id: 90n, name: 'user' }])
   const loaded = await loadSchema(meta, testFilter, new AbortController().signal)
   return createSchemaTracker(loaded, { filter: testFilter, bdrMode: false })
+}
+
+/** Rows of the job table in the vectors: the copy beside this file, or those in the folder TIDEWIRE_VECTORS_DIR. */
+export function ddlJobVectors(): { readonly jobTable: JsonObject; readonly rows: readonly JsonObject[] } {
+  const folder = process.env['TIDEWIRE_VECTORS_DIR']
+  const read = (...path: string[]): JsonObject => objectOf(parseJson(readFileSync(join(...path), 'utf8')))
+  const stored =
+    folder === undefined ? read(import.meta.dirname, 'vectors', 'ddl-jobs.json') : read(folder, 'rows.json')
+  const table = folder === undefined ? objectOf(stored['table']) : read(folder, 'tableinfo-tidb_ddl_job.json')
+  const rows = listOf(stored['rows']).map(objectOf)
+  return {
+    jobTable: objectOf(table['table_info']),
+    rows: rows.filter((row) => stringOf(row['id']).startsWith('ddl-job-')),
+  }
 }
