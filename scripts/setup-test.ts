@@ -5,6 +5,7 @@ import * as consumer from '../test/support/consumer.ts'
 import * as etcd from '../test/support/etcd.ts'
 import * as kafka from '../test/support/kafka.ts'
 import { hasCommand } from '../test/support/process.ts'
+import * as readers from '../test/support/readers.ts'
 import * as tikvJava from '../test/support/tikv-java.ts'
 
 /** Commands that come from Debian packages. */
@@ -13,6 +14,7 @@ const PACKAGES: readonly (readonly [command: string, args: readonly string[], na
   ['mvn', ['--version'], 'maven'],
   ['etcd', ['--version'], 'etcd-server'],
   ['mysql', ['--version'], 'mariadb-client'],
+  ['mariadbd', ['--version'], 'mariadb-server'],
   ['python3', ['-c', 'import venv, ensurepip'], 'python3-venv'],
 ]
 
@@ -23,6 +25,7 @@ for (const [what, install] of [
   ["the jars of TiKV's Java client", tikvJava.install],
   ['Apicurio, a schema registry', apicurio.install],
   ['Python packages', consumer.install],
+  ['jars of Flink and Debezium', readers.install],
 ] as const)
   try {
     await install()
@@ -36,6 +39,7 @@ const answers = await Promise.all([
   consumer.available(),
   apicurio.available(),
   tikvJava.available(),
+  readers.available(),
 ])
 for (const answer of answers) if (answer !== true) console.log(`setup: ${answer}`)
 for (const [command, args, name] of PACKAGES)
@@ -49,5 +53,6 @@ function installPackages(names: readonly string[]): void {
   const install = ['install', '-y', '-qq', '--no-install-recommends', ...names]
   spawnSync('apt-get', install, { stdio: ['ignore', 'ignore', 'inherit'], env })
   // Debian starts a server that it has just installed; the tests run their own.
-  if (names.includes('etcd-server')) spawnSync('service', ['etcd', 'stop'], { stdio: 'ignore' })
+  for (const service of ['etcd', 'mariadb'])
+    if (names.includes(`${service}-server`)) spawnSync('service', [service, 'stop'], { stdio: 'ignore' })
 }

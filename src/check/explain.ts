@@ -98,7 +98,7 @@ function explainTable(asked: AskedTable, compiled: Compiled): TableExplanation {
   if (!filter.matchesTable(schema, table))
     return { schema, table, replicated: false, because, warnings: [], errors: [] }
   if (!eligible) {
-    const text = `some tables are not eligible to replicate: ${schema}.${table} has no primary key and no not-null unique key`
+    const text = `[CDC:ErrTableIneligible]some tables are not eligible to replicate: ${schema}.${table} has no primary key and no not-null unique key`
     const errors = config.ignoreIneligibleTable ? [] : [{ code: 'CDC:ErrTableIneligible', message: text }]
     const warnings = ['set force-replicate = true to replicate it, or ignore-ineligible-table = true to go without it']
     return { schema, table, replicated: false, because: 'it has no key', warnings, errors }

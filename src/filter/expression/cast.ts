@@ -109,7 +109,7 @@ function yearOf(value: number | null): number | null {
 }
 
 function castJson(one: Operand): Operand {
-  const rest = { constant: one.constant, collation: { name: 'utf8mb4_bin', rank: RANK.mixed } }
+  const rest = { constant: one.constant, collation: { name: 'utf8mb4_bin', rank: RANK.column } }
   if (one.kind !== 'text' || isBinary(one)) return folded(operand('json', asJson(one), rest))
   const text = asText(one)
   return folded(
@@ -132,7 +132,7 @@ function castText(one: Operand, { name, length }: CastType): Operand {
       const value = bytes(row)
       return value === null || length < 0 ? value : value.slice(0, length).padEnd(length, '\0')
     }
-    return folded(operand('text', evaluate, { constant, collation: { name: 'binary', rank: RANK.mixed } }))
+    return folded(operand('text', evaluate, { constant, collation: { name: 'binary', rank: RANK.column } }))
   }
   const text = asText(one)
   const fromBytes = one.kind === 'text' && isBinary(one)
@@ -142,5 +142,5 @@ function castText(one: Operand, { name, length }: CastType): Operand {
     const value = fromBytes ? textOfBytes(found) : found
     return length < 0 ? value : Array.from(value).slice(0, length).join('')
   }
-  return folded(operand('text', evaluate, { constant, collation: { ...LITERAL_COLLATION, rank: RANK.mixed } }))
+  return folded(operand('text', evaluate, { constant, collation: { ...LITERAL_COLLATION, rank: RANK.column } }))
 }

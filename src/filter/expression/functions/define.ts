@@ -6,7 +6,6 @@ import {
   type ExpressionContext,
   operand,
   type Operand,
-  RANK,
   type Scalar,
 } from '../operand.ts'
 
@@ -59,7 +58,8 @@ export const int = (evaluate: Evaluate<number | bigint>, args: readonly Operand[
 export const real = (evaluate: Evaluate<number>, args: readonly Operand[]): Operand =>
   operand('real', evaluate, { constant: isConstant(args) })
 
-const TEXT: Collation = { ...LITERAL_COLLATION, rank: RANK.mixed }
-
-export const text = (evaluate: Evaluate<string>, args: readonly Operand[], collation: Collation = TEXT): Operand =>
-  operand('text', evaluate, { constant: isConstant(args), collation })
+export const text = (
+  evaluate: Evaluate<string>,
+  args: readonly Operand[],
+  collation: Collation = LITERAL_COLLATION,
+): Operand => operand('text', evaluate, { constant: isConstant(args), collation })

@@ -5,7 +5,7 @@ import { type Evaluate, operand, type Operand, RANK } from '../operand.ts'
 import { argument, define, type Functions, int, isConstant, text } from './define.ts'
 
 const json = (evaluate: Evaluate<string>, args: readonly Operand[]): Operand =>
-  operand('json', evaluate, { constant: isConstant(args), collation: { name: 'utf8mb4_bin', rank: RANK.mixed } })
+  operand('json', evaluate, { constant: isConstant(args), collation: { name: 'utf8mb4_bin', rank: RANK.column } })
 
 /** Paths of the arguments; constant ones are read once, so that a bad one is found at once. SyntaxError for those. */
 function pathsOf(args: readonly Operand[]): (row: Parameters<Evaluate>[0]) => readonly JsonPath[] | null {

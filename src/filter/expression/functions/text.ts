@@ -1,19 +1,17 @@
 import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import { commonCollation, compareTexts, LITERAL_COLLATION } from '../collate.ts'
+import { commonCollation, compareTexts } from '../collate.ts'
 import { asBytes, asInteger, asText, textOfBytes } from '../convert.ts'
 import { compileRegexp } from '../match.ts'
 import { type Collation, type Evaluate, type Operand, RANK } from '../operand.ts'
 import { argument, define, type FunctionDefinition, type Functions, int, strict, text } from './define.ts'
 
-const BINARY: Collation = { name: 'binary', rank: RANK.mixed }
+const BINARY: Collation = { name: 'binary', rank: RANK.literal }
 
 /** The first argument's collation, or that of all texts where several are joined; a number is plain text. */
 function collationOf(args: readonly Operand[]): Collation {
   const texts = args.filter(({ kind }) => kind === 'text' || kind === 'json')
-  if (texts.length === 0) return { ...LITERAL_COLLATION, rank: RANK.mixed }
-  const { name, rank } = commonCollation(texts)
-  return { name, rank: Math.max(rank, RANK.mixed) }
+  return commonCollation(texts)
 }
 
 /** Arguments as texts of one collation. */
