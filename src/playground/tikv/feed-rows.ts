@@ -82,3 +82,7 @@ export function isFiltered(txnSource: bigint, filterLoop: boolean): boolean {
 
 /** Roughly what a row takes on the wire and in memory. */
 export const rowBytes = (row: Event_Row): number => row.key.length + row.value.length + row.oldValue.length + 64
+
+/** What a scan counts for a row when it cuts its output: keys and heads of the records read, as far as recordings show. */
+export const scannedBytes = (row: Event_Row): number =>
+  row.key.length + row.value.length + 50 + (row.oldValue.length > 0 ? row.oldValue.length + 35 : 0)

@@ -1,3 +1,5 @@
+import { setTimeout as delay } from 'node:timers/promises'
+
 import type { UntypedServiceImplementation } from '@grpc/grpc-js'
 import { status } from '@grpc/grpc-js'
 
@@ -8,7 +10,7 @@ import { decodeKey, earlierEnd, inRange, laterStart, noBytes, compareBytes } fro
 import type { Cluster } from './cluster.ts'
 import type { FeedCall } from './feed-connection.ts'
 import { atLeast, FeedConnection, parseVersion } from './feed-connection.ts'
-import { committedRow, initializedRow, isFiltered, liveRow, prewriteRow, rowBytes } from './feed-rows.ts'
+import { committedRow, initializedRow, isFiltered, liveRow, prewriteRow, rowBytes, scannedBytes } from './feed-rows.ts'
 import type { Lock, Mutation, Write } from './mvcc.ts'
 import type { Region, RegionChange } from './regions.ts'
 import { regionMeta } from './regions.ts'
@@ -31,7 +33,10 @@ export interface FeedOptions {
   readonly resolvedTsIntervalMs: number
   /** What may wait to be sent on one store; a change or a part of a scan beyond it ends its subscription with `congested`. */
   readonly quotaBytes: number
+  /** Scans that may wait or run; beyond them registrations are told that the server is busy. */
   readonly pendingScans?: number
+  /** How fast one scan reads; without it as fast as it can. */
+  readonly scanBytesPerSecond?: number
   readonly replay?: Replay | undefined
 }
 
@@ -217,20 +222,27 @@ export class FeedService implements Disposable {
     let bytes = 0
     for (const item of snapshot) {
       for (const row of scanRows(item, subscription)) {
-        const size = rowBytes(row)
-        if (rows.length > 0 && bytes + size > SCAN_EVENT_BYTES) {
-          await subscription.connection.room(SCAN_AHEAD_BYTES)
-          if (!isLive(subscription) || !this.sendScanned(subscription, rows, bytes)) return
-          rows = []
-          bytes = 0
-        }
         rows.push(row)
-        bytes += size
+        bytes += scannedBytes(row)
+        // The row that goes beyond the limit is part of the chunk, as in TiKV.
+        if (bytes < SCAN_EVENT_BYTES) continue
+        await this.scanPause(subscription, bytes)
+        if (!isLive(subscription) || !this.sendScanned(subscription, rows, bytes)) return
+        rows = []
+        bytes = 0
       }
     }
+    await this.scanPause(subscription, bytes)
     if (!isLive(subscription)) return
     rows.push(initializedRow())
     if (this.sendScanned(subscription, rows, bytes + 64)) subscription.state = 'normal'
+  }
+
+  /** Until the client has read enough, and the scan may read on. */
+  private async scanPause(subscription: Subscription, bytes: number): Promise<void> {
+    await subscription.connection.room(SCAN_AHEAD_BYTES)
+    const { scanBytesPerSecond } = this.options
+    if (scanBytesPerSecond !== undefined) await delay((bytes / scanBytesPerSecond) * 1000, undefined, { ref: false })
   }
 
   /** False where there is no memory for the rows: that ends the subscription. */
