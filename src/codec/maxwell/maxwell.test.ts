@@ -116,8 +116,10 @@ test('what is encoded decodes to the same rows', () => {
             const value = values?.[i] ?? null
             if (value instanceof Float32Array || side === undefined) continue
             const decoded = side.get(name) ?? null
+            // The text of a whole DOUBLE beyond 2^53 reads as an integer.
             if (typeof value === 'number' && info.type.tp === MysqlType.Float)
               assert.equal(Math.fround(Number(decoded)), value)
+            else if (typeof value === 'number') assert.equal(Number(decoded), value)
             else assert.ok(sameValue(decoded as Value, jsonOf(value, (flags & ColumnFlag.Binary) !== 0) as Value))
           }
         }
