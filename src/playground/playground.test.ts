@@ -172,7 +172,9 @@ test('the admin port refuses nonsense with what is wrong', async () => {
     ['/faults/region-error', { kind: 'bad_luck' }, 400],
     ['/faults/advance-gc', { safePoint: 1 }, 400],
     ['/faults/nosuch', {}, 404],
-    ['/inject/kv', {}, 501],
+    ['/inject/kv', {}, 400],
+    ['/inject/kv', { writes: [{ key: 'xyz' }] }, 400],
+    ['/inject/ddl-job', { type: 3 }, 400],
   ] as const) {
     const answer = await world.admin('POST', path, body)
     assert.equal(answer.status, status, path)

@@ -1,6 +1,8 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { createServer } from 'node:http'
 
+import { integerOf, objectOf } from '../../tidb/json-big.ts'
+import type { JsonObject } from '../../tidb/json-big.ts'
 import { rawRecordRange } from '../../tidb/key.ts'
 import type { GcState } from '../pd/gc.ts'
 import type { RegionFault } from '../faults.ts'
@@ -13,6 +15,7 @@ import type { Lock } from '../tikv/mvcc.ts'
 import { valueAt } from '../tikv/mvcc.ts'
 import type { RawRange, Region } from '../tikv/regions.ts'
 import type { StoreNode } from '../tikv/store-node.ts'
+import { InjectError, injectJob, injectWrites, parseWrites } from './inject.ts'
 import { findTable } from './table-names.ts'
 
 const ELECTION_MS = 500
@@ -72,7 +75,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 export function createAdmin(context: AdminContext): Server {
   return createServer((request, response) => {
     answer(request, response, context).catch((error: unknown) => {
-      const status = error instanceof Refused ? error.status : error instanceof SyntaxError ? 400 : 500
+      const status =
+        error instanceof Refused
+          ? error.status
+          : error instanceof SyntaxError || error instanceof InjectError
+            ? 400
+            : 500
       writeJson(response, status, { error: error instanceof Error ? error.message : String(error) })
     })
   })
@@ -85,10 +93,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, contex
   const fault = /^POST \/faults\/([a-z-]+)$/.exec(route)?.[1]
   const command = fault === undefined ? undefined : COMMANDS[fault]
   if (command !== undefined) {
-    const body = await readJson(request)
-    if (typeof body !== 'object' || body === null || Array.isArray(body))
-      throw new Refused('the body must be a JSON object')
-    writeJson(response, 200, await command.run({ ...body }, context))
+    writeJson(response, 200, await command.run(await readObject(request), context))
     return
   }
   switch (route) {
@@ -100,11 +105,21 @@ async function answer(request: IncomingMessage, response: ServerResponse, contex
     case 'GET /history':
       return sendHistory(response, cluster, url.searchParams.get('table'))
     case 'POST /inject/ddl-job':
-    case 'POST /inject/kv':
-      throw new Refused(`${url.pathname} is not built yet`, 501)
+      return writeJson(response, 200, injectJob(cluster, await readObject(request)))
+    case 'POST /inject/kv': {
+      const body = await readObject(request)
+      return writeJson(response, 200, injectWrites(cluster, parseWrites(body), integerOf(body['txnSource'])))
+    }
     default:
       throw new Refused(`there is no ${route}; GET / tells what there is`, 404)
   }
+}
+
+async function readObject(request: IncomingMessage): Promise<JsonObject> {
+  const body = await readJson(request)
+  if (typeof body !== 'object' || body === null || Array.isArray(body))
+    throw new Refused('the body must be a JSON object')
+  return objectOf({ ...body })
 }
 
 function help(): string {
@@ -115,6 +130,8 @@ function help(): string {
     'GET /regions                the regions with their epochs, leaders and peers',
     'GET /history?table=ID       every committed version of every record key of a table (id, or db.table)',
     'GET /history                the same of all user tables, dropped ones too',
+    'POST /inject/ddl-job        a DDL job as TiDB writes it (JSON of model.Job with its binlog): it is done, and in the schema',
+    'POST /inject/kv             {"writes": [{"key": hex, "value"?: base64}], "txnSource"?: n}: one transaction of raw pairs',
     ...faults,
     '',
   ].join('\n')

@@ -1,5 +1,7 @@
 // The SQL front over the playground's own PD and stores: transactions through gRPC.
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 
 import { createConnection } from 'mysql2/promise'
@@ -7,6 +9,11 @@ import type { Connection } from 'mysql2/promise'
 
 import { systemClock } from '../../base/clock.ts'
 import { silentLog } from '../../base/log.ts'
+import { objectOf, parseJson, stringifyJson } from '../../tidb/json-big.ts'
+import { intHandle, recordKey } from '../../tidb/key.ts'
+import { tableInfoOf } from '../../tidb/table-info-json.ts'
+import { encodeTableRow } from '../../tidb/table-codec.ts'
+import { utcZone } from '../../tidb/time-zone.ts'
 import { Ts } from '../../tidb/ts.ts'
 import { openPdClient } from '../../upstream/pd/client.ts'
 import { startPlayground } from '../playground.ts'
@@ -133,4 +140,50 @@ test('a second SQL front over the same cluster finds what the first one made', a
   const [wider] = await two.query('SELECT d FROM shared WHERE a = "y"')
   assert.deepEqual(wider, [[9]])
   await Promise.all([one.end(), two.end()])
+})
+
+async function inject(path: string, body: object): Promise<void> {
+  const answer = await fetch(`${playground.admin}${path}`, { method: 'POST', body: stringifyJson(body) })
+  assert.equal(answer.status, 200, await answer.text())
+}
+
+test('an injected DDL job makes its table, injected pairs its rows', async () => {
+  const client = await connect()
+  await using db = Object.assign(client, { [Symbol.asyncDispose]: () => client.end() })
+  const file = readFileSync(join(import.meta.dirname, '..', '..', 'tidb', 'vectors', 'tableinfo-minimal.json'), 'utf8')
+  const table = objectOf(objectOf(parseJson(file))['table_info'])
+  await inject('/inject/ddl-job', {
+    type: 3,
+    schema_id: 2,
+    table_id: 9116,
+    schema_name: 'test',
+    table_name: 'minimal',
+    query: 'CREATE TABLE minimal (id BIGINT PRIMARY KEY, v BIGINT NOT NULL)',
+    binlog: { TableInfo: { ...table, id: 9116 } },
+  })
+  const key = Buffer.from(recordKey(9116n, intHandle(5n))).toString('hex')
+  const value = Buffer.from(encodeTableRow(tableInfoOf(table), [5, 77], utcZone)).toString('base64')
+  await inject('/inject/kv', { writes: [{ key, value }] })
+  const [rows] = await db.query({ sql: 'SELECT * FROM minimal', rowsAsArray: true })
+  assert.deepEqual(rows, [[5, 77]])
+  await inject('/inject/ddl-job', {
+    type: 4,
+    schema_id: 2,
+    table_id: 9116,
+    schema_name: 'test',
+    table_name: 'minimal',
+    query: 'DROP TABLE minimal',
+    binlog: { TableInfo: { ...table, id: 9116, state: 0 } },
+  })
+  await assert.rejects(db.query('SELECT * FROM minimal'), /doesn't exist/)
+})
+
+test('partitions and reorganized columns work over gRPC', async () => {
+  const client = await connect()
+  await using db = Object.assign(client, { [Symbol.asyncDispose]: () => client.end() })
+  await db.query('CREATE TABLE parted (a INT PRIMARY KEY, b INT, KEY (b)) PARTITION BY HASH (a) PARTITIONS 3')
+  await db.query('INSERT INTO parted VALUES (1, 10), (2, 20), (3, 30), (4, 40)')
+  await db.query('ALTER TABLE parted MODIFY COLUMN b VARCHAR(5); ALTER TABLE parted REMOVE PARTITIONING')
+  const [rows] = await db.query({ sql: "SELECT * FROM parted WHERE b = '20'", rowsAsArray: true })
+  assert.deepEqual(rows, [[2, '20']])
 })

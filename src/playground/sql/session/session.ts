@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto'
 
-import { physicalMs } from '../../../tidb/ts.ts'
+import { physicalMs, Ts, tsOfMs } from '../../../tidb/ts.ts'
 import type { Table } from '../catalog/schema.ts'
 import { shardedId } from '../catalog/row-ids.ts'
 import { findDatabase, findTable } from '../catalog/schema.ts'
@@ -25,11 +25,11 @@ import type {
   VariableScope,
 } from '../parser/ast.ts'
 import { parseQuery } from '../parser/parser.ts'
-import type { Transaction } from '../txn/transaction.ts'
+import { Transaction } from '../txn/transaction.ts'
 import type { CastContext } from '../value/cast.ts'
-import { fromMicros } from '../value/time.ts'
+import { fromMicros, parseDateTimeText, toMicros } from '../value/time.ts'
 import type { DateTime } from '../value/time.ts'
-import { openTimeZone, timestampFromUtc } from '../value/time-zone.ts'
+import { openTimeZone, timestampFromUtc, timestampToUtc } from '../value/time-zone.ts'
 import type { TimeZone } from '../value/time-zone.ts'
 import { toText } from '../value/value.ts'
 import type { Row, Value } from '../value/value.ts'
@@ -76,6 +76,8 @@ export class Session {
   /** True between BEGIN and its end, whether a timestamp was taken or not. */
   #explicit = false
   #readOnly = false
+  /** What tidb_snapshot reads from. */
+  #snapshot: Transaction | undefined
   #lastInsertId = 0n
   #rowCount = 0n
   #foundRows = 0n
@@ -211,6 +213,11 @@ export class Session {
     }
   }
 
+  #checkPresent(): void {
+    if (this.#snapshot !== undefined)
+      throw new SqlError(1105, "can not execute write statement when 'tidb_snapshot' is set")
+  }
+
   #prepare(name: string, text: Value): StatementResult {
     const [parsed, ...more] = this.parse(Buffer.from(text === null ? '' : toText(text), 'utf8').toString('latin1'))
     if (parsed === undefined || more.length > 0)
@@ -253,6 +260,7 @@ export class Session {
     parameters: readonly Value[],
     signal: AbortSignal,
   ): Promise<StatementResult> {
+    this.#checkPresent()
     if (this.#readOnly) throw new SqlError(1792, 'Cannot execute statement in a READ ONLY transaction.')
     if (this.#keepsTransaction) return this.#writeInTransaction(statement, parameters, signal)
     for (let attempt = 1; ; attempt++) {
@@ -292,6 +300,7 @@ export class Session {
   }
 
   async #runDdl(statement: DdlStatement, parsed: ParsedStatement, signal: AbortSignal): Promise<StatementResult> {
+    this.#checkPresent()
     await this.#commit(signal)
     const context = this.#context([], Date.now())
     await runDdl(statement, {
@@ -405,10 +414,15 @@ export class Session {
       foundRows: this.#options.foundRows,
       autoValueOnZero: !variables.get('sql_mode').includes('NO_AUTO_VALUE_ON_ZERO'),
       explicitAutoRandom: variables.isOn('allow_auto_random_explicit_insert'),
-      transaction: () => this.#transaction(signal),
+      transaction: async () => this.#snapshot ?? (await this.#transaction(signal)),
       table: (name) => this.#table(name, signal),
       virtualTable: (name) =>
-        virtualTable(this.#qualified(name), async () => engine.schemaOf(await engine.begin(signal), signal), variables),
+        virtualTable(
+          this.#qualified(name),
+          async () => engine.schemaOf(this.#snapshot ?? (await engine.begin(signal)), signal),
+          variables,
+          { engine, signal },
+        ),
       nextAutoId: async (table) => {
         const id = await engine.autoIds.next(table, signal)
         const sharded = shardedId(table, id, (await this.#transaction(signal)).startTs)
@@ -428,6 +442,8 @@ export class Session {
   /** Looks the table up in the transaction's schema and keeps DDL off it until the transaction ends. */
   async #table(name: TableName, signal: AbortSignal): Promise<Table> {
     const { engine } = this.#options
+    if (this.#snapshot !== undefined)
+      return findTable(await engine.schemaOf(this.#snapshot, signal), this.#qualified(name))
     const txn = await this.#transaction(signal)
     const schema = await engine.schemaOf(txn, signal)
     const table = findTable(schema, this.#qualified(name))
@@ -451,7 +467,7 @@ export class Session {
       database: this.database,
       warnings: this.warnings,
       variables: (scope) => (scope === 'global' ? globals : this.variables),
-      schema: async () => engine.schemaOf(this.#txn ?? (await engine.begin(signal)), signal),
+      schema: async () => engine.schemaOf(this.#snapshot ?? this.#txn ?? (await engine.begin(signal)), signal),
       nextAutoId: (table) => engine.autoIds.peek(table, signal),
       currentTime: async () => physicalMs(await engine.store.timestamp(signal)),
       connectionId: this.#options.connectionId,
@@ -478,6 +494,18 @@ export class Session {
     }
   }
 
+  /** `tidb_snapshot` is a timestamp of PD or a moment in the session's zone; '' = the present. */
+  #snapshotAt(value: Value): Transaction | undefined {
+    const text = value === null ? '' : toText(value)
+    if (text === '') return undefined
+    const { engine } = this.#options
+    if (/^\d{15,20}$/.test(text)) return new Transaction(engine.store, Ts(BigInt(text)))
+    const wall = parseDateTimeText(text)
+    const moment = wall === undefined ? undefined : timestampToUtc(wall, this.#zone)
+    if (moment === undefined) throw new SqlError(1292, `Incorrect datetime value: '${text}'`)
+    return new Transaction(engine.store, tsOfMs(Number(toMicros(moment) / 1000n)))
+  }
+
   async #setVariable(
     item: Extract<SetItem, { kind: 'variable' }>,
     parameters: readonly Value[],
@@ -489,7 +517,7 @@ export class Session {
         ? undefined
         : compile(item.value, { scope: [], context: this.#context(parameters, Date.now()) }).evaluate([])
     if (item.name === 'last_insert_id' || item.name === 'insert_id') throw unsupported(`SET ${item.name}`)
-    if (item.name === 'tidb_snapshot' && value !== '') throw unsupported('tidb_snapshot')
+    if (item.name === 'tidb_snapshot') this.#snapshot = this.#snapshotAt(value ?? '')
     if (item.name.startsWith('character_set_') && typeof value === 'string') checkCharset(value)
     target.set(item.name, value)
     if (item.scope === 'global') return

@@ -104,7 +104,7 @@ const VARIABLES: Readonly<Record<string, Variable>> = {
   tidb_row_format_version: integer(2),
   tidb_server_memory_limit: text('80%'),
   tidb_skip_isolation_level_check: onOff(false),
-  tidb_snapshot: fixed('text', ''),
+  tidb_snapshot: { kind: 'text', value: '', scope: 'session' },
   tidb_txn_mode: text('pessimistic'),
   time_zone: text('SYSTEM'),
   transaction_isolation: text('REPEATABLE-READ'),

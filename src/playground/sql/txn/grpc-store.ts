@@ -9,7 +9,7 @@ import { openKvClient } from '../../../upstream/tikv/kv-client.ts'
 import type { KvClient } from '../../../upstream/tikv/kv-client.ts'
 import { openSnapshot } from '../../../upstream/tikv/kv-snapshot.ts'
 import type { Snapshot } from '../../../upstream/tikv/snapshot.ts'
-import type { CommitOptions, Mutation, TxnStore } from './store.ts'
+import type { CommitOptions, Mutation, StoredRegion, TxnStore } from './store.ts'
 import { TwoPhaseCommit } from './two-phase-commit.ts'
 
 export interface GrpcStoreOptions {
@@ -19,6 +19,7 @@ export interface GrpcStoreOptions {
 }
 
 const SPLIT_TIMEOUT_MS = 5_000
+const REGION_PAGE = 1024
 
 /** A cluster behind PD's and TiKV's gRPC, the playground's or a real one. Does not own the PD client. */
 export function openGrpcStore(options: GrpcStoreOptions): TxnStore {
@@ -60,6 +61,18 @@ class GrpcStore implements TxnStore {
       })
       .finally(() => this.#background.delete(tracked))
     this.#background.add(tracked)
+  }
+
+  async regions(signal: AbortSignal): Promise<readonly StoredRegion[]> {
+    const found: StoredRegion[] = []
+    let next = new Uint8Array()
+    for (;;) {
+      const part = await this.#options.pd.scanRegions(next, new Uint8Array(), REGION_PAGE, signal)
+      found.push(...part.map(({ id, start, end }) => ({ id, startKey: start, endKey: end })))
+      const end = part.at(-1)?.end ?? new Uint8Array()
+      if (end.length === 0) return found
+      next = Uint8Array.from(end)
+    }
   }
 
   async split(key: Uint8Array, signal: AbortSignal): Promise<void> {

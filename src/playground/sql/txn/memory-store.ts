@@ -5,7 +5,7 @@ import { Ts, tsOfMs } from '../../../tidb/ts.ts'
 import type { KvPair, Snapshot } from '../../../upstream/tikv/snapshot.ts'
 import { SqlError, TXN_CONFLICT } from '../error.ts'
 import { KeyExistsError } from './store.ts'
-import type { CommitOptions, Mutation, TxnStore } from './store.ts'
+import type { CommitOptions, Mutation, StoredRegion, TxnStore } from './store.ts'
 
 export interface Version {
   readonly commitTs: Ts
@@ -55,6 +55,10 @@ export class MemoryStore implements TxnStore {
   /** Everything that was ever written at a key, newest first. */
   history(key: Uint8Array): readonly Version[] {
     return this.#versions.get(textOf(key)) ?? []
+  }
+
+  async regions(): Promise<readonly StoredRegion[]> {
+    return [{ id: 1n, startKey: new Uint8Array(), endKey: new Uint8Array() }]
   }
 
   async split(): Promise<void> {}

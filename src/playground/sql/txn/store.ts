@@ -16,6 +16,12 @@ export interface CommitOptions {
   readonly txnSource?: bigint
 }
 
+export interface StoredRegion {
+  readonly id: bigint
+  readonly startKey: Uint8Array
+  readonly endKey: Uint8Array
+}
+
 /** What the SQL front needs of a cluster: timestamps, reads at a timestamp, and transactions. */
 export interface TxnStore extends AsyncDisposable {
   timestamp(signal: AbortSignal): Promise<Ts>
@@ -25,6 +31,8 @@ export interface TxnStore extends AsyncDisposable {
    * after startTs; KeyExistsError: an inserted key has a value.
    */
   commit(startTs: Ts, mutations: readonly Mutation[], options: CommitOptions, signal: AbortSignal): Promise<Ts>
+  /** Regions in key order; keys are memcomparable, an empty end is without end. */
+  regions(signal: AbortSignal): Promise<readonly StoredRegion[]>
   /** Asks for a region boundary at a raw key; failing to is not an error. */
   split(key: Uint8Array, signal: AbortSignal): Promise<void>
 }
