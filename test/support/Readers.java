@@ -16,6 +16,7 @@ import net.jpountz.lz4.LZ4FrameInputStream;
 import org.apache.flink.api.common.serialization.DeserializationSchema;
 import org.apache.flink.formats.common.TimestampFormat;
 import org.apache.flink.formats.json.canal.CanalJsonDeserializationSchema;
+import org.apache.flink.formats.json.maxwell.MaxwellJsonDeserializationSchema;
 import org.apache.flink.metrics.MetricGroup;
 import org.apache.flink.metrics.groups.UnregisteredMetricsGroup;
 import org.apache.flink.table.api.DataTypes;
@@ -42,7 +43,7 @@ import org.xerial.snappy.Snappy;
  * usage: java Readers.java INPUT TABLE=name:TYPE,… …
  *
  * INPUT has a line per message: format, table, key and value in base64 ("-" = none), tab between them. Formats: canal-json
- * (Flink's), debezium (Kafka Connect's JSON converter and Debezium's ExtractNewRecordState). Types are Flink's.
+ * and maxwell (Flink's, one document per message), debezium (Kafka Connect's JSON converter and Debezium's ExtractNewRecordState). Types are Flink's.
  * lz4, snappy (lz4-java's and snappy-java's): whether the value is the key, compressed.
  */
 public class Readers {
@@ -56,8 +57,11 @@ public class Readers {
       for (String column : parts[1].split(";")) columns.add(column.split(":"));
       tables.put(parts[0], columns);
     }
-    Map<String, CanalJsonDeserializationSchema> canal = new HashMap<>();
-    for (var table : tables.entrySet()) canal.put(table.getKey(), canalReader(table.getValue()));
+    Map<String, DeserializationSchema<RowData>> flink = new HashMap<>();
+    for (var table : tables.entrySet()) {
+      flink.put("canal-json " + table.getKey(), opened(canalReader(rowType(table.getValue()))));
+      flink.put("maxwell " + table.getKey(), opened(maxwellReader(rowType(table.getValue()))));
+    }
     DebeziumReader debezium = new DebeziumReader();
     try (BufferedReader input = new BufferedReader(new FileReader(args[0]))) {
       for (String line; (line = input.readLine()) != null; ) {
@@ -72,7 +76,7 @@ public class Readers {
                   : new LZ4FrameInputStream(new ByteArrayInputStream(value)).readAllBytes();
           print(parts[0], table, Arrays.equals(plain, key) ? "same" : "different", Map.of());
         } else if (parts[0].equals("debezium")) debezium.read(table, key, value);
-        else canal.get(table).deserialize(value, new RowPrinter(table, tables.get(table)));
+        else flink.get(parts[0] + " " + table).deserialize(value, new RowPrinter(parts[0], table, tables.get(table)));
       }
     }
   }
@@ -100,15 +104,25 @@ public class Readers {
     return DataTypes.DECIMAL(Integer.parseInt(parts[0]), Integer.parseInt(parts[1]));
   }
 
-  static CanalJsonDeserializationSchema canalReader(List<String[]> columns) throws Exception {
+  static DataType rowType(List<String[]> columns) {
     List<DataTypes.Field> fields = new ArrayList<>();
     for (String[] column : columns) fields.add(DataTypes.FIELD(column[0], typeOf(column[1])));
-    DataType type = DataTypes.ROW(fields.toArray(new DataTypes.Field[0]));
-    CanalJsonDeserializationSchema schema =
-        CanalJsonDeserializationSchema.builder(type, List.of(), InternalTypeInfo.of((RowType) type.getLogicalType()))
-            .setIgnoreParseErrors(false)
-            .setTimestampFormat(TimestampFormat.SQL)
-            .build();
+    return DataTypes.ROW(fields.toArray(new DataTypes.Field[0]));
+  }
+
+  static CanalJsonDeserializationSchema canalReader(DataType type) {
+    return CanalJsonDeserializationSchema.builder(type, List.of(), InternalTypeInfo.of((RowType) type.getLogicalType()))
+        .setIgnoreParseErrors(false)
+        .setTimestampFormat(TimestampFormat.SQL)
+        .build();
+  }
+
+  static MaxwellJsonDeserializationSchema maxwellReader(DataType type) {
+    var info = InternalTypeInfo.of((RowType) type.getLogicalType());
+    return new MaxwellJsonDeserializationSchema(type, List.of(), info, false, TimestampFormat.SQL);
+  }
+
+  static DeserializationSchema<RowData> opened(DeserializationSchema<RowData> schema) throws Exception {
     schema.open(
         new DeserializationSchema.InitializationContext() {
           public MetricGroup getMetricGroup() {
@@ -122,7 +136,7 @@ public class Readers {
     return schema;
   }
 
-  record RowPrinter(String table, List<String[]> columns) implements Collector<RowData> {
+  record RowPrinter(String format, String table, List<String[]> columns) implements Collector<RowData> {
     public void collect(RowData row) {
       Map<String, String> values = new LinkedHashMap<>();
       for (int i = 0; i < columns.size(); i++) {
@@ -130,7 +144,7 @@ public class Readers {
         Object value = RowData.createFieldGetter(type.getLogicalType(), i).getFieldOrNull(row);
         values.put(columns.get(i)[0], value == null ? null : textOf(value, type.getLogicalType().getTypeRoot()));
       }
-      print("canal-json", table, row.getRowKind().shortString(), values);
+      print(format, table, row.getRowKind().shortString(), values);
     }
 
     public void close() {}

@@ -67,7 +67,7 @@ const POM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
 </project>
 `
 
-/** `schemas`: table → column → type of Flink. Formats: canal-json and debezium. */
+/** `schemas`: table → column → type of Flink. Formats: canal-json, maxwell, debezium, lz4, snappy. */
 export async function readWithJava(
   records: readonly FormatRecord[],
   schemas: Readonly<Record<string, Readonly<Record<string, string>>>>,
