@@ -68,6 +68,16 @@ function toTopics(rule: Partial<DispatchRuleConfig>) {
   return { sinkUri: 'kafka://127.0.0.1:1/t?protocol=canal-json', config: { ...defaultReplicaConfig, sink } }
 }
 
+const noEventFilter = {
+  matcher: [],
+  ignoreEvent: [],
+  ignoreSql: [],
+  ignoreInsertValueExpr: '',
+  ignoreUpdateNewValueExpr: '',
+  ignoreUpdateOldValueExpr: '',
+  ignoreDeleteValueExpr: '',
+}
+
 const untilState = (handle: ServerHandle, id: string, state: string): Promise<unknown> =>
   waitFor(`${id} to be ${state}`, async () => (await handle.getChangefeed(idOf(id), signal)).state === state)
 
@@ -164,17 +174,7 @@ test('every rule is held against the tables that exist, at create, update and ve
     ...only,
     filter: {
       ...only.filter,
-      eventFilters: [
-        {
-          matcher: ['rules.*'],
-          ignoreEvent: [],
-          ignoreSql: [],
-          ignoreInsertValueExpr: '',
-          ignoreUpdateNewValueExpr: '',
-          ignoreUpdateOldValueExpr: expression,
-          ignoreDeleteValueExpr: '',
-        },
-      ],
+      eventFilters: [{ ...noEventFilter, matcher: ['rules.*'], ignoreUpdateOldValueExpr: expression }],
     },
   })
   const selected = (...columns: readonly string[]): ReplicaConfig => ({
@@ -208,6 +208,26 @@ test('every rule is held against the tables that exist, at create, update and ve
     tables.map(({ schema, table, columns }) => [schema, table, columns.length]),
     [['rules', 't', 3]],
   )
+})
+
+test('a DDL that takes away what an expression names fails the changefeed with the first row after it', async () => {
+  const [host = '', port = ''] = sql.split(':')
+  const connection = await createConnection({ host, port: Number(port), user: 'root' })
+  await connection.query('create database narrowed')
+  await connection.query('create table narrowed.t (id int primary key, a int)')
+  await using server = await owned('narrowed')
+  const { handle } = server
+  const eventFilters = [{ ...noEventFilter, matcher: ['narrowed.*'], ignoreInsertValueExpr: 'a > 1' }]
+  const filter = { ...defaultReplicaConfig.filter, rules: ['narrowed.*'], eventFilters }
+  await handle.createChangefeed({ ...request, config: { ...defaultReplicaConfig, filter }, id: idOf('a') }, signal)
+  await connection.query('insert into narrowed.t values (1, 1)')
+  await connection.query('alter table narrowed.t drop column a')
+  await connection.query('insert into narrowed.t values (2)')
+  await connection.end()
+  await untilState(handle, 'a', 'failed')
+  const { error } = await handle.getChangefeed(idOf('a'), signal)
+  assert.equal(error?.code, 'CDC:ErrExpressionColumnNotFound')
+  assert.match(error.message, /Cannot find column 'a' from table 'narrowed\.t' in: a > 1/)
 })
 
 test('a stopped changefeed takes a new configuration', async () => {
