@@ -177,7 +177,7 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole()): Har
       decidingRule: () => undefined,
       eventFiltersOf: () => [],
     },
-    metrics: { received() {}, acknowledged() {}, memory() {} },
+    metrics: { received() {}, acknowledged() {}, memory() {}, [Symbol.dispose]() {} },
     clock,
     log: silentLog,
     post: (message) => posted.push(message),
@@ -286,6 +286,42 @@ test('beyond memory-quota the changefeed stops with a named error and frees its 
   assert.equal(trouble?.level, 'error')
   await harness[Symbol.asyncDispose]()
   assert.deepEqual(harness.quota.used(), { before: 0, after: 0 })
+})
+
+test('a row that does not decode stops the changefeed alone, whatever was handed over before it', async () => {
+  await using harness = start()
+  harness.addTable(1, 100)
+  harness.run.addTable({ type: 'table-schema', epoch: 1n, physicalId: 1n, schema: 'd', version: ts(115), info })
+  harness.feed.of(1).rows([row(1, 1, 110, 1), { ...row(1, 2, 120, 2), value: Buffer.from('not a row') }])
+  harness.feed.of(1).resolved(ts(130))
+  harness.grant(130)
+  await until(() => harness.posted.some(({ type }) => type === 'trouble'), 'the error')
+  const write = harness.sinks.at(-1)?.open.shift()
+  assert.ok(write !== undefined)
+  write.done.reject(new Error('aborted'))
+  await turn()
+  assert.equal(harness.quota.used().after, 0)
+})
+
+test('a downstream that cannot be asked for its partitions is a lost sink', async (t) => {
+  const refuse = async (): Promise<number> => {
+    throw new CdcError('CDC:ErrKafkaNewProducer', 'no broker')
+  }
+  t.mock.method(FakeSink.prototype, 'partitions', refuse, { times: 1 })
+  await using harness = start()
+  harness.addTable(1, 100)
+  harness.feed.of(1).rows([row(1, 1, 110, 1)])
+  harness.feed.of(1).resolved(ts(130))
+  harness.grant(130)
+  await until(() => harness.sinks.length === 2 && harness.sinks.at(-1)?.open.length === 1, 'the row in a second sink')
+  await harness.acknowledge()
+  await until(() => harness.progress()?.checkpointTs === 130n, 'the grant as checkpoint')
+  const troubles = harness.posted.filter((message) => message.type === 'trouble')
+  assert.deepEqual(
+    troubles.map(({ level, code }) => [level, code]),
+    [['warning', 'CDC:ErrKafkaNewProducer']],
+  )
+  assert.equal(harness.quota.used().after, 0)
 })
 
 test('a removed span waits for what was handed to the sink', async () => {

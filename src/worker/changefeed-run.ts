@@ -164,6 +164,7 @@ export class ChangefeedRun implements AsyncDisposable {
     for (const span of this.#spans.values()) this.#discard(span)
     await this.#parts.feed[Symbol.asyncDispose]()
     await this.#sink?.[Symbol.asyncDispose]()
+    this.#parts.metrics[Symbol.dispose]()
     await this.#parts.registry?.[Symbol.asyncDispose]()
     this.#slabs[Symbol.dispose]()
   }
@@ -216,16 +217,20 @@ export class ChangefeedRun implements AsyncDisposable {
     if (read === undefined) return
     const [batch, inFlight] = read
     await this.#quota.reserveAfter(batch.bytes, signal)
-    let writes: readonly Promise<void>[] = []
+    const writes: Promise<void>[] = []
     let rows = 0
     try {
       const pieces = await this.#plan(span, batch)
       const pass = span.beginPart(batch, pieces[0]?.plan.splits ?? false)
-      writes = this.#send(pieces, batch, pass)
+      this.#send(pieces, batch, pass, writes)
       // A transaction that is read twice counts once.
       rows = pass === 'deletes' ? 0 : batch.rows.length
     } catch (error) {
+      // What was handed over before the row that failed: its outcome is nobody's business any more.
+      for (const write of writes) write.catch(() => {})
       this.#quota.releaseAfter(batch.bytes)
+      // The batch is read again for the next sink.
+      if (this.#sinkError !== undefined) return
       throw error
     }
     const sinkNumber = this.#sinkNumber
@@ -252,16 +257,14 @@ export class ChangefeedRun implements AsyncDisposable {
     return pieces
   }
 
-  /** Encodes and hands to the sink; what comes back are the acknowledgements. */
-  #send(pieces: readonly PlannedRows[], batch: RawBatch, pass: Pass): Promise<void>[] {
-    const writes: Promise<void>[] = []
+  /** Encodes and hands to the sink; the acknowledgements are added to `writes`. */
+  #send(pieces: readonly PlannedRows[], batch: RawBatch, pass: Pass, writes: Promise<void>[]): void {
     for (const { plan, from, to } of pieces) {
       const messages: EncodedMessage[] = []
       plan.run(batch.rows, from, to, pass, messages)
       if (messages.length === 0) continue
       writes.push(this.#write(plan, this.#bootstraps?.before(plan, messages) ?? messages, batch.end))
     }
-    return writes
   }
 
   #write({ table, topic }: RowPlan, messages: readonly EncodedMessage[], end: Position): Promise<void> {
@@ -278,7 +281,13 @@ export class ChangefeedRun implements AsyncDisposable {
     for (let span = this.#unannounced.shift(); span !== undefined; span = this.#unannounced.shift()) {
       const table = this.#tables.get(span.span.tableId)
       if (span.removing || table === undefined) continue
-      this.#announce(bootstraps, await table.planAt(nextTs(span.checkpointTs), (schema) => this.#compile(schema)))
+      try {
+        this.#announce(bootstraps, await table.planAt(nextTs(span.checkpointTs), (schema) => this.#compile(schema)))
+      } catch (error) {
+        if (this.#sinkError === undefined) throw error
+        this.#unannounced.unshift(span)
+        return
+      }
     }
   }
 
@@ -352,7 +361,7 @@ export class ChangefeedRun implements AsyncDisposable {
     const table = wrapTable(parseTableInfo(message.info), message.schema, message.version, message.physicalId)
     const topic = dispatcher.topicOf(table.schema, table.table)
     const selection = dispatcher.selectColumns(table)
-    const partitions = (await this.#sink?.partitions(topic, this.#stop.signal)) ?? 1
+    const partitions = await this.#partitionsOf(topic)
     const shown = selection?.table ?? table
     await protocol?.prepare?.(shown, topic, this.#stop.signal)
     return compileRowPlan({
@@ -366,6 +375,16 @@ export class ChangefeedRun implements AsyncDisposable {
       select: selection?.select,
       splitUpdates: splitsUpdates(open),
     })
+  }
+
+  /** A downstream that cannot be asked is a lost sink. */
+  async #partitionsOf(topic: string): Promise<number> {
+    try {
+      return (await this.#sink?.partitions(topic, this.#stop.signal)) ?? 1
+    } catch (error) {
+      this.#sinkLost(this.#sinkNumber, error)
+      throw error
+    }
   }
 
   #integrity(): IntegrityOptions | undefined {

@@ -1,8 +1,8 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { ChangefeedId } from '../event/changefeed.ts'
 
-/** What a changefeed's part in a worker counts; names without a TiCDC model begin with `tidewire_`. */
-export interface ChangefeedMetrics {
+/** What a changefeed's part in a worker counts, until disposed; names without a TiCDC model begin with `tidewire_`. */
+export interface ChangefeedMetrics extends Disposable {
   received(rows: number): void
   acknowledged(rows: number, bytes: number): void
   memory(beforeBytes: number, afterBytes: number): void
@@ -39,8 +39,8 @@ export function createWorkerMetrics(registry: Registry): (changefeed: Changefeed
   return ({ namespace, id }) => {
     const labels = { namespace, changefeed: id }
     const [receivedRows, sentRows, sentBytes] = [received.labels(labels), rows.labels(labels), bytes.labels(labels)]
-    const before = memory.labels({ ...labels, part: 'before-cursor' })
-    const after = memory.labels({ ...labels, part: 'after-cursor' })
+    const parts = { before: { ...labels, part: 'before-cursor' }, after: { ...labels, part: 'after-cursor' } }
+    const [before, after] = [memory.labels(parts.before), memory.labels(parts.after)]
     return {
       received: (count) => receivedRows.inc(count),
       acknowledged(count, size) {
@@ -50,6 +50,10 @@ export function createWorkerMetrics(registry: Registry): (changefeed: Changefeed
       memory(beforeBytes, afterBytes) {
         before.set(beforeBytes)
         after.set(afterBytes)
+      },
+      [Symbol.dispose]() {
+        for (const metric of [received, rows, bytes]) metric.remove(labels)
+        for (const part of [parts.before, parts.after]) memory.remove(part)
       },
     }
   }
