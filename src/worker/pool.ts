@@ -82,11 +82,13 @@ export async function openWorkerPool(options: PoolOptions, signal: AbortSignal):
   const ask = (index: number): Promise<unknown> =>
     new Promise((resolve) => {
       const id = nextQuestion++
-      const timer = setTimeout(() => resolve([]), METRICS_TIMEOUT_MS)
-      questions.set(id, (metrics) => {
+      const answer = (metrics: unknown): void => {
         clearTimeout(timer)
+        questions.delete(id)
         resolve(metrics)
-      })
+      }
+      const timer = setTimeout(answer, METRICS_TIMEOUT_MS, [])
+      questions.set(id, answer)
       threads[index]?.postMessage({ type: 'metrics-request', id } satisfies ToWorker)
     })
 
