@@ -85,6 +85,16 @@ test('a lease that is lost ends the session and closes the fence', async (t) => 
   await waitFor('the end of the fence', () => !parts.fence.open())
 })
 
+test('a capture whose key is deleted writes nothing more, although its lease is alive', async (t) => {
+  if (!(await requireOrSkip(t, available))) return
+  using etcd = openTestEtcd()
+  const parts = { ...partsOf(etcd, 'deleted'), ttlSeconds: 60 }
+  await using session = await Session.open(parts, signal)
+  await etcd.delete(parts.keys.capture(session.id), {}, signal)
+  await waitFor('the end of the session', () => session.signal.aborted)
+  assert.equal(parts.fence.open(), false)
+})
+
 test('an etcd that does not answer closes the fence before the lease ends', async (t) => {
   if (!(await requireOrSkip(t, available)) || server === undefined) return
   using etcd = openTestEtcd()

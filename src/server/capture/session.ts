@@ -93,8 +93,7 @@ export class Session implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const { etcd, keys, fence, log } = this.#parts
-    fence.close()
+    const { etcd, keys, log } = this.#parts
     this.#end(new CdcError('CDC:ErrCaptureSuicide', 'capture suicide'))
     await Promise.all([this.#watching, this.#renewing])
     try {
@@ -106,7 +105,9 @@ export class Session implements AsyncDisposable {
     }
   }
 
+  /** From now on another capture may write. */
   #end(reason: Error): void {
+    this.#parts.fence.close()
     if (!this.#stop.signal.aborted) this.#stop.abort(reason)
   }
 
@@ -121,6 +122,7 @@ export class Session implements AsyncDisposable {
       const sentAt = clock.monotonic()
       try {
         const left = await etcd.renewLease(this.#lease, intervalMs, this.signal)
+        if (this.signal.aborted) return
         if (left <= 0) return this.#lost('the lease has expired')
         fence.extend(sentNs, left * 1000 - FENCE_MARGIN_MS)
         aliveSince = sentAt
@@ -137,7 +139,6 @@ export class Session implements AsyncDisposable {
   }
 
   #lost(text: string): void {
-    this.#parts.fence.close()
     this.#end(new CdcError('CDC:ErrLeaseExpired', text))
   }
 
