@@ -125,3 +125,10 @@ test('all but ended changefeeds, and those lost to garbage collection, hold it b
   assert.deepEqual(holding, ['normal', 'warning', 'pending', 'stopped', 'failed'])
   assert.equal(blocksGc(feedIn('failed', { error: errorOf('CDC:ErrGCTTLExceeded') })), false)
 })
+
+test('a failed changefeed holds garbage collection back only until its data is given up', () => {
+  const failed = feedIn('failed', { error: errorOf('CDC:ErrDispatcherFailed') })
+  const givenUp = nextFeedState(failed, gc, clockAt(5))
+  assert.equal(blocksGc(givenUp), false)
+  assert.equal(nextFeedState(givenUp, gc, clockAt(6)), givenUp)
+})

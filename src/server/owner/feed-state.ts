@@ -135,7 +135,11 @@ export function nextFeedState(feed: FeedState, input: FeedInput, clock: FeedCloc
 
 function onError(feed: FeedState, error: RunningError, clock: FeedClock): FeedState {
   const failed: FeedState = { ...feed, state: 'failed', error, adminJob: AdminJob.Stop, epoch: clock.newEpoch }
-  if (names(error, GC_CODES)) return ['failed', 'finished', 'removed'].includes(feed.state) ? feed : failed
+  if (names(error, GC_CODES)) {
+    // One that failed of something else holds garbage collection back until its data is given up too.
+    const givenUp = feed.state === 'failed' && isGcError(feed.error)
+    return givenUp || ['finished', 'removed'].includes(feed.state) ? feed : failed
+  }
   if (!isRunning(feed.state)) return feed
   if (names(error, UNRETRYABLE_CODES)) return failed
   const firstErrorAt = feed.attempts === 0 ? clock.now : feed.firstErrorAt
