@@ -19,8 +19,6 @@ export interface Feed {
   infoRevision: bigint
   infoCreateRevision: bigint
   status: ChangefeedStatus
-  /** False until the status key exists. */
-  statusStored: boolean
   state: FeedState
   /** The error where the stored configuration needs something that is not there: it is neither run nor changed. */
   plan: FeedPlan | Error

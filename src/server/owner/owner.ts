@@ -1,4 +1,4 @@
-import { CdcError, describeError, type ErrorCode, errorCode, isAbort } from '../../base/errors.ts'
+import { CdcError, describeError, type ErrorCode, errorCode } from '../../base/errors.ts'
 import { retry } from '../../base/retry.ts'
 import { Wakeup } from '../../base/wakeup.ts'
 import type { ChangefeedProgress } from '../../changefeed/control.ts'
@@ -270,7 +270,7 @@ export class Owner {
       log.warn('a stored changefeed is not run', { changefeed: changefeedKey(id), error: describeError(plan) })
     const revisions = { infoRevision: entry.modRevision, infoCreateRevision: entry.createRevision }
     if (known !== undefined) {
-      Object.assign(known, { info, status, state, plan, ...revisions, statusStored: statusEntry !== undefined })
+      Object.assign(known, { info, status, state, plan, ...revisions })
       this.#reconcile(known)
       return
     }
@@ -280,7 +280,6 @@ export class Owner {
       state,
       plan,
       ...revisions,
-      statusStored: statusEntry !== undefined,
       progress: undefined,
       run: undefined,
       queue: Promise.resolve(),
@@ -323,7 +322,7 @@ export class Owner {
     const stillMine = (): boolean => !signal.aborted && feed.state.epoch === epoch
     let input: FeedInput
     try {
-      if (!feed.statusStored) await this.#saveStatus(feed, feed.status, signal)
+      await this.#loadStatus(feed, signal)
       await runFeed(
         {
           info: feed.info,
@@ -348,7 +347,7 @@ export class Owner {
       environment.log.info('changefeed has reached its target-ts', { changefeed })
       input = { type: 'finish' }
     } catch (error) {
-      if (signal.aborted || isAbort(error)) return
+      if (signal.aborted) return
       environment.log.error('changefeed stopped', { changefeed, error })
       input = { type: 'error', error: this.runningError(codeForState(error), describeError(error)) }
     }
@@ -438,7 +437,7 @@ export class Owner {
       const { checkpointTs, advancedAt } = feed.state
       const advanced = status === undefined && checkpointTs > state.checkpointTs
       feed.state = advanced ? { ...state, checkpointTs, advancedAt } : state
-      if (status !== undefined) Object.assign(feed, { status, statusStored: true })
+      if (status !== undefined) feed.status = status
       if (Object.keys(change).length > 0) feed.plan = planOf(feed.info)
       return true
     } finally {
@@ -464,6 +463,14 @@ export class Owner {
     return undefined
   }
 
+  /** The last run may have stored more than it heard of: a checkpoint never goes back. */
+  async #loadStatus(feed: Feed, signal: AbortSignal): Promise<void> {
+    const { etcd, keys } = this.#parts
+    const stored = await etcd.get(keys.status(feed.info.changefeed), signal)
+    if (stored === undefined) await this.#saveStatus(feed, feed.status, signal)
+    else feed.status = parseStatus(stored.value)
+  }
+
   async #saveStatus(feed: Feed, status: ChangefeedStatus, signal: AbortSignal): Promise<void> {
     const { etcd, keys } = this.#parts
     const id = feed.info.changefeed
@@ -475,7 +482,6 @@ export class Owner {
       throw new CdcError('CDC:ErrChangeFeedNotExists', `changefeed not exists, ${changefeedKey(id)}`)
     }
     feed.status = status
-    feed.statusStored = true
   }
 
   /** Time passes for the state machines, and garbage collection may have taken a changefeed's data. */

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import { waitFor } from '../../../test/support/process.ts'
+import { systemClock } from '../../base/clock.ts'
+import { silentLog } from '../../base/log.ts'
+import { defaultReplicaConfig } from '../../config/replica-config-toml.ts'
+import type { ChangefeedState } from '../../event/changefeed.ts'
+import { Ts } from '../../tidb/ts.ts'
+import type { Etcd, EtcdEntry } from '../etcd/etcd.ts'
+import { AdminJob } from '../handle.ts'
+import { clusterKeys } from '../store/keys.ts'
+import { formatNewInfo, formatStatus } from '../store/values.ts'
+import { Owner, type OwnerParts } from './owner.ts'
+
+const keys = clusterKeys('test')
+const changefeed = { namespace: 'default', id: 'one' }
+const leadership = { key: `${keys.owner}/1`, createRevision: 1n }
+
+/** Keys in memory; every transaction's conditions hold. */
+class MemoryEtcd implements Partial<Etcd> {
+  readonly entries = new Map<string, EtcdEntry>()
+  #revision = 1n
+
+  set(key: string, value: string): void {
+    const createRevision = this.entries.get(key)?.createRevision ?? this.#revision
+    this.entries.set(key, { key, value, createRevision, modRevision: this.#revision++, lease: 0n })
+  }
+
+  async get(key: string): Promise<EtcdEntry | undefined> {
+    return this.entries.get(key)
+  }
+
+  async txn(...[, operations]: Parameters<Etcd['txn']>): ReturnType<Etcd['txn']> {
+    for (const operation of operations) if ('put' in operation) this.set(operation.put, operation.value)
+    return { succeeded: true, revision: this.#revision - 1n }
+  }
+
+  async *watch(_prefix: string, signal: AbortSignal): ReturnType<Etcd['watch']> {
+    yield { type: 'snapshot', entries: [...this.entries.values()], revision: this.#revision }
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+  }
+}
+
+/** An owner of one changefeed whose run gets as far as its first hold of a safe point, where `hold` decides. */
+async function own(t: TestContext, state: ChangefeedState, hold: (ts: Ts) => Promise<Ts>) {
+  const etcd = new MemoryEtcd()
+  etcd.set(leadership.key, 'capture')
+  const info = {
+    upstreamId: 1n,
+    changefeed,
+    sinkUri: 'blackhole://',
+    createTime: '',
+    startTs: Ts(100n),
+    targetTs: Ts(0n),
+    adminJob: AdminJob.None,
+    config: defaultReplicaConfig,
+    state,
+    creatorVersion: 'v8.5.0',
+    epoch: 1n,
+  }
+  etcd.set(keys.info(changefeed), formatNewInfo(info))
+  etcd.set(keys.status(changefeed), formatStatus({ checkpointTs: Ts(150n), minTableBarrierTs: Ts(151n) }))
+  const pd = {
+    updateServiceSafePoint: async (id: string, _ttl: number, ts: Ts): Promise<Ts> =>
+      id.includes('-initializing-') ? hold(ts) : Ts(1n),
+  }
+  const environment = { pd, clock: systemClock, log: silentLog, captureAddress: 'a:1' }
+  const common = { keys, clusterId: 'test', etcdClusterId: 1n, leadership, captureId: 'capture', gcTtlSeconds: 1e12 }
+  const parts: unknown = { ...common, etcd, environment }
+  const owner = new Owner(parts as OwnerParts)
+  const stop = new AbortController()
+  const running = owner.run(stop.signal)
+  running.catch(() => {})
+  t.after(async () => {
+    stop.abort()
+    await running.catch(() => {})
+  })
+  await owner.loaded
+  return { owner, etcd, feed: owner.feed(changefeed) }
+}
+
+test('a resumed changefeed begins at the checkpoint that etcd has, also where its writer never heard so', async (t) => {
+  const held: Ts[] = []
+  const { owner, etcd, feed } = await own(t, 'stopped', async (ts) => {
+    held.push(ts)
+    throw new Error('far enough')
+  })
+  etcd.set(keys.status(changefeed), formatStatus({ checkpointTs: Ts(200n), minTableBarrierTs: Ts(201n) }))
+  await owner.dispatch(feed, { type: 'resume', checkpointTs: Ts(150n) })
+  await waitFor('the run', () => held.length > 0)
+  assert.equal(held[0], 200n)
+})
+
+test('a run that ends by an abort that nobody asked for is an error as any other', async (t) => {
+  const { feed } = await own(t, 'normal', async () => {
+    throw new DOMException('a stranger gave up', 'AbortError')
+  })
+  await waitFor('the changefeed to wait for a retry', () => feed.state.state === 'pending')
+  assert.ok(feed.run === undefined)
+})
