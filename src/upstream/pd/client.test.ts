@@ -260,6 +260,33 @@ suite('PD client', { concurrency: true }, () => {
     assert.ok((await pd.tso(signal)) > before)
   })
 
+  test('under load timestamps stay unique and in order, though the leader moves to and fro', async () => {
+    await using first = await startPd()
+    await using second = await startPd()
+    second.leaderUrl = first.url
+    await using pd = await open(first, second)
+    // What the second hands out is later: as a new leader's are.
+    second.skewMs = 10_000n
+    const taken: Ts[] = []
+    const asking = Array.from({ length: 50 }, async () => {
+      let last = 0n
+      for (let i = 0; i < 40; i++) {
+        const ts = await pd.tso(signal)
+        assert.ok(ts > last)
+        last = ts
+        taken.push(ts)
+        if (taken.length === 700) {
+          first.leaderUrl = second.leaderUrl = second.url
+          first.cutTso()
+        }
+        if (taken.length % 500 === 0) second.cutTso()
+      }
+    })
+    await Promise.all(asking)
+    assert.equal(new Set(taken).size, 2000)
+    assert.ok(first.tsoCounts.length > 0 && second.tsoCounts.length > 0)
+  })
+
   test('timestamps that go back are an error at once', async () => {
     await using fake = await startPd()
     await using pd = await open(fake)

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { ChangeDataEvent, type Error as RegionError, type Event_Row, Event_LogType } from '../../proto/cdcpb.ts'
 import type { Ts } from '../../tidb/ts.ts'
 import { ChangeDataReader, type ChangeDataVisitor, type RowCursor } from './change-data.ts'
+import { createRandom } from '../../../test/support/random.ts'
 import { openRecording, recordings } from '../../../test/support/recorded-feed.ts'
 
 /** What a frame says, as plain values. */
@@ -130,4 +131,29 @@ test('fields that are not known are skipped, and their order does not matter', (
 test('a resolved-ts whose regions are not packed is read as well', () => {
   const frame = Buffer.from([0x12, 0x08, 0x08, 0x0e, 0x08, 0x10, 0x10, 0x20, 0x18, 0x03])
   assert.deepEqual(read(frame), [{ regionIds: [14n, 16n], requestId: 3, ts: 32n }])
+})
+
+test('bytes that are wrong anywhere give an error or other rows, and always an end', () => {
+  const random = createRandom(1)
+  const row = { type: Event_LogType.PREWRITE, startTs: 5n, key: Buffer.from('key'), value: Buffer.alloc(40, 'v') }
+  const frame = Buffer.from(
+    ChangeDataEvent.encode(
+      ChangeDataEvent.fromPartial({
+        events: [{ regionId: 7n, requestId: 3n, event: { $case: 'entries', value: { entries: [row, row] } } }],
+        resolvedTs: { regions: [1n, 300n], ts: 99n, requestId: 3n },
+      }),
+    ).finish(),
+  )
+  let refused = 0
+  for (let i = 0; i < 20_000; i++) {
+    const broken = Buffer.from(frame)
+    for (let n = 0; n <= random.below(3); n++) broken[random.below(broken.length)] = random.below(256)
+    try {
+      new ChangeDataReader().read(broken, new Collector())
+    } catch (error) {
+      assert.ok(error instanceof RangeError || /wire type/.test(String(error)), String(error))
+      refused++
+    }
+  }
+  assert.ok(refused > 1000)
 })
