@@ -2,7 +2,7 @@
 // known of the cluster but its ports: what was written is what its history says.
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { suite, test } from 'node:test'
+import { after, suite, test } from 'node:test'
 
 import { systemClock } from '../../base/clock.ts'
 import { silentLog } from '../../base/log.ts'
@@ -10,6 +10,7 @@ import { compareBytes, intHandle, keyspacePrefix, rawRecordRange, recordKey, tab
 import { previousTs, Ts } from '../../tidb/ts.ts'
 import {
   ChangeCollector,
+  type Connected,
   connect,
   differenceOf,
   digest,
@@ -36,6 +37,11 @@ async function until(condition: () => boolean, signal: AbortSignal): Promise<voi
 const SEED = Number(process.env['TIDEWIRE_SEED'] ?? 7)
 const STEPS = Number(process.env['TIDEWIRE_STEPS'] ?? 200)
 
+/** One for all tests that leave it as it was; each has tables of its own. */
+let peaceful: Promise<Connected> | undefined
+const shared = (signal: AbortSignal): Promise<Connected> => (peaceful ??= connect(signal))
+after(async () => (await peaceful)?.[Symbol.asyncDispose]())
+
 suite('event feed against a simulated cluster', { concurrency: true }, () => {
   test(`the reader gives the whole history, whatever happens (seed ${SEED})`, { timeout: 600_000 }, async () => {
     const { steps, changes } = await runFeedModel({ seed: SEED, steps: STEPS }, AbortSignal.timeout(590_000))
@@ -47,7 +53,7 @@ suite('event feed against a simulated cluster', { concurrency: true }, () => {
     { timeout: 60_000 },
     async () => {
       const signal = AbortSignal.timeout(50_000)
-      await using setup = await connect(signal)
+      const setup = await shared(signal)
       const { cluster, pd, kv, feed } = setup
       const startTs = await pd.tso(signal)
       const sink = new ChangeCollector(startTs)
@@ -69,7 +75,7 @@ suite('event feed against a simulated cluster', { concurrency: true }, () => {
 
   test('a keyspace is read like a cluster of its own', { timeout: 60_000 }, async () => {
     const signal = AbortSignal.timeout(50_000)
-    await using setup = await connect(signal)
+    const setup = await shared(signal)
     const { cluster, pd: whole, kv } = setup
     const options = { security: {}, log: silentLog, clock: hasty }
     await using pd = await openPdClient({ endpoints: [cluster.pd], keyspace: 'DEFAULT', ...options }, signal)
@@ -109,7 +115,7 @@ suite('event feed against a simulated cluster', { concurrency: true }, () => {
 
   test('what another CDC wrote is left out where that is asked for', { timeout: 60_000 }, async () => {
     const signal = AbortSignal.timeout(50_000)
-    await using setup = await connect(signal)
+    const setup = await shared(signal)
     const { cluster, pd, kv, feed } = setup
     const startTs = await pd.tso(signal)
     const [all, own] = [new ChangeCollector(startTs), new ChangeCollector(startTs)]
@@ -148,7 +154,7 @@ suite('event feed against a simulated cluster', { concurrency: true }, () => {
 
   test('a snapshot reads through splits and past locks what was there at its ts', { timeout: 60_000 }, async () => {
     const signal = AbortSignal.timeout(50_000)
-    await using setup = await connect(signal)
+    const setup = await shared(signal)
     const { cluster, pd, kv } = setup
     const random = createRandom(11)
     for (let i = 0; i < 30; i++)
@@ -212,7 +218,7 @@ suite('event feed against a simulated cluster', { concurrency: true }, () => {
 
   test('a subscription that is disposed of gives nothing more', { timeout: 60_000 }, async () => {
     const signal = AbortSignal.timeout(50_000)
-    await using setup = await connect(signal)
+    const setup = await shared(signal)
     const { pd, kv, feed } = setup
     const startTs = await pd.tso(signal)
     const [stopped, other] = [new ChangeCollector(startTs), new ChangeCollector(startTs)]
