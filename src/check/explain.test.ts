@@ -141,6 +141,22 @@ dispatchers = [
   ])
 })
 
+test('names downstream are told, and two tables with one name are an error', () => {
+  const route = (table: string): Explanation =>
+    ask(`[sink]\ndispatchers = [{matcher = ["*.*"], target-schema = "all", target-table = "${table}"}]`, [orders, odd])
+  assert.deepEqual(
+    route('{schema}_{table}').tables.map(({ target, errors }) => [target, errors.length]),
+    [
+      ['all.shop_orders', 0],
+      ['all.odd_a$b', 0],
+    ],
+  )
+  assert.deepEqual(
+    route('one').tables.map(({ errors }) => errors.map(({ code }) => code)),
+    [[], ['CDC:ErrTableRouteConflict']],
+  )
+})
+
 test('without a cluster nothing is claimed about columns, and no rule is called idle', () => {
   const { config } = parseReplicaConfigToml(
     '[filter]\nrules = ["shop.orders", "a*.b", "!`x.y`.z"]\n[sink]\ndispatchers = [{matcher = ["shop.*"], partition = "index-value", index = "uk"}]',

@@ -4,6 +4,7 @@ import type { DispatchRuleConfig, EventFilterConfig, ReplicaConfig } from '../co
 import type { SinkSettings } from '../config/sink-settings.ts'
 import { type Dispatcher, dispatcherOf } from '../dispatcher/dispatcher.ts'
 import { hashedColumns, partitionWord } from '../dispatcher/partition.ts'
+import type { TableName } from '../event/ddl-event.ts'
 import { ColumnFlag, type TableVersion } from '../event/table-version.ts'
 import { createFilter, type Filter, isSystemSchema } from '../filter/filter.ts'
 import { ruleWarnings } from './rule-warnings.ts'
@@ -72,7 +73,9 @@ export function explain(
   const filter = createFilter(config.filter, { caseSensitive, forceReplicate })
   const dispatcher = dispatcherOf(sink, config)
   dispatcher.checkConfig()
-  const explained = tables.map((table) => explainTable(table, { config, sink, filter, dispatcher }))
+  const checkRoute = dispatcher.routes?.conflictCheck()
+  const compiled: Compiled = { config, sink, filter, dispatcher, checkRoute }
+  const explained = tables.map((table) => explainTable(table, compiled))
   return {
     tables: explained,
     warnings: [
@@ -88,6 +91,8 @@ interface Compiled {
   readonly sink: SinkSettings
   readonly filter: Filter
   readonly dispatcher: Dispatcher
+  /** Of tables in their order: a later one may not be called as an earlier one is. */
+  readonly checkRoute: ((table: TableName) => void) | undefined
 }
 
 function explainTable(asked: AskedTable, compiled: Compiled): TableExplanation {
@@ -117,7 +122,8 @@ function reasonOf({ schema, table }: AskedTable, { config, filter }: Compiled): 
 
 type Dispatch = Omit<TableExplanation, 'schema' | 'table' | 'replicated' | 'because' | 'ignored'>
 
-function dispatchOf({ schema, table, version }: AskedTable, { config, sink, filter, dispatcher }: Compiled): Dispatch {
+function dispatchOf({ schema, table, version }: AskedTable, compiled: Compiled): Dispatch {
+  const { config, sink, filter, dispatcher, checkRoute } = compiled
   const errors: { code: string; message: string }[] = []
   const attempt = <T>(work: () => T): T | undefined => {
     try {
@@ -134,6 +140,7 @@ function dispatchOf({ schema, table, version }: AskedTable, { config, sink, filt
     return { ...(sent === undefined ? {} : { columnsSent: sent }), warnings: [], errors }
   }
   if (version !== undefined) attempt(() => dispatcher.checkTable(version))
+  attempt(() => checkRoute?.({ schema, table }))
   const { rule, config: ruleConfig, selector } = dispatcher.explain(schema, table)
   const word = partitionWord(ruleConfig) || 'default'
   const selection = version === undefined ? undefined : attempt(() => dispatcher.selectColumns(version))

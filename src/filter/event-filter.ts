@@ -32,8 +32,7 @@ interface RowTypes {
 export function compileEventFilter(config: EventFilterConfig, at: number, options: RuleOptions): EventFilter {
   const unknown = config.ignoreEvent.find((word) => !IGNORABLE_EVENTS.has(word))
   const place = `filter.event-filters[${at}]`
-  if (unknown !== undefined)
-    throw new CdcError('CDC:ErrInvalidIgnoreEventType', `invalid ignore event type: '${unknown}' (${place})`)
+  if (unknown !== undefined) throw unknownEvent(unknown, place)
   const rules = parseTableRules(config.matcher, { ...options, place: `${place}.matcher` })
   const sql = config.ignoreSql.length === 0 ? undefined : compileSqlPatterns(config.ignoreSql, place)
   const test = (key: string, text: string): RowTestPlan | undefined =>
@@ -78,6 +77,21 @@ function onUse(plan: RowTestPlan | undefined, table: TableVersion, context: Expr
     test ??= plan.compile(table, context)
     return test(row)
   }
+}
+
+function unknownEvent(word: string, place: string): CdcError {
+  const plain = word.trim().toLowerCase()
+  const near = [...IGNORABLE_EVENTS].find((known) => known === plain || isOneEditApart(known, plain))
+  const hint = near === undefined ? '' : `, did you mean '${near}'?`
+  return new CdcError('CDC:ErrInvalidIgnoreEventType', `invalid ignore event type: '${word}'${hint} (${place})`)
+}
+
+/** One letter more, less, or another one. */
+function isOneEditApart(a: string, b: string): boolean {
+  let start = 0
+  while (start < a.length && a[start] === b[start]) start++
+  const [restA, restB] = [a.slice(start), b.slice(start)]
+  return restA.slice(1) === restB || restA === restB.slice(1) || restA.slice(1) === restB.slice(1)
 }
 
 function compileSqlPatterns(patterns: readonly string[], place: string): RegExp {

@@ -114,6 +114,18 @@ test('an unknown word in ignore-event is refused by name', () => {
   }
 })
 
+test('a word of ignore-event with a slip gets the right one named', () => {
+  for (const [word, near] of [
+    ['Create Table', 'create table'],
+    ['creat table', 'create table'],
+    ['updates', 'update'],
+    ['ad column', 'add column'],
+  ])
+    assert.throws(() => filterOf([{ matcher: ['*.*'], 'ignore-event': [word ?? ''] }]), {
+      message: new RegExp(`'${word}', did you mean '${near}'\\? \\(filter\\.event-filters\\[0\\]\\)`),
+    })
+})
+
 test('a bad pattern in ignore-sql is refused, and so is an expression that nobody can read, each with its place', () => {
   assert.throws(() => filterOf([{ matcher: ['*.*'], 'ignore-sql': ['a', '(b'] }]), {
     code: 'CDC:ErrFilterRuleInvalid',
