@@ -13,7 +13,7 @@ import { keysOf, TYPES, type ZooTable, zooTables } from '../support/zoo.ts'
 
 const SEED = Number(process.env['TIDEWIRE_SEED'] ?? Date.now() % 1_000_000)
 const WRITERS = 4
-const DDLS = 24
+const DDLS = 33
 
 test(`every row of the zoo arrives as SELECT shows it (seed ${SEED})`, async (t) => {
   if (!(await requireOrSkip(t, kafkaAvailable, pythonAvailable))) return
@@ -27,13 +27,13 @@ test(`every row of the zoo arrives as SELECT shows it (seed ${SEED})`, async (t)
     assert.ok(admin)
     const leftOut = new Map<string, number>()
     const tables = await createTables(connections, leftOut)
-    for (const [reason, count] of leftOut) t.diagnostic(`left out: ${count} × ${reason}`)
     assert.ok(tables.length >= 200, `the zoo has ${tables.length} tables only`)
     const uri = `kafka://${kafka.bootstrap}/zoo?protocol=canal-json&enable-tidb-extension=true&partition-num=3`
     await cli(server, 'changefeed', 'create', '--sink-uri', uri, '--changefeed-id', 'zoo', '--no-confirm')
 
     await share(connections, tables, (connection, table) => write(connection, table, random))
     const ddls = await changeSchemas(admin, tables, random, leftOut)
+    for (const [reason, count] of leftOut) t.diagnostic(`left out: ${count} × ${reason}`)
     await share(connections, tables, (connection, table) => writeAgain(connection, table, random))
 
     await caughtUp(server, 'zoo', await clusterTs(server, playground.pd), 80_000)
@@ -140,38 +140,87 @@ async function change(connection: Connection, table: ZooTable, random: Random): 
   }
 }
 
+interface SchemaChange {
+  readonly sql: string
+  /** What the test has to know when it was done. */
+  done?(): void
+}
+
+/** Tables to choose from: any, or those partitioned by RANGE. */
+type Pick = (ranged?: boolean) => ZooTable
+
+/** One way each to change a schema; `at` makes names that are not taken. undefined = not for this table. */
+const SCHEMA_CHANGES: readonly ((pick: Pick, at: number, random: Random) => SchemaChange | undefined)[] = [
+  (pick, at, random) => {
+    const table = pick()
+    const name = random.pick(Object.keys(TYPES))
+    const { defaults = false, literals = [] } = TYPES[name] ?? {}
+    const tail = defaults ? ` NOT NULL DEFAULT ${literals[0]}` : ''
+    return {
+      sql: `ALTER TABLE ${table.name} ADD COLUMN a${at} ${name}${tail}`,
+      done: () => void table.columns.set(`a${at}`, name),
+    }
+  },
+  (pick) => {
+    const table = pick()
+    if (!table.columns.has('d')) return undefined
+    return { sql: `ALTER TABLE ${table.name} DROP COLUMN d`, done: () => void table.columns.delete('d') }
+  },
+  (pick, at) => {
+    const table = pick()
+    const name = `${table.origin}_${at}`
+    return { sql: `RENAME TABLE ${table.name} TO ${name}`, done: () => void (table.name = name) }
+  },
+  (pick, at) => {
+    const [a, b] = [pick(), pick()]
+    if (a === b) return undefined
+    const [nameA, nameB] = [`${a.origin}_${at}`, `${b.origin}_${at}`]
+    return {
+      sql: `RENAME TABLE ${a.name} TO ${nameA}, ${b.name} TO ${nameB}`,
+      done: () => {
+        a.name = nameA
+        b.name = nameB
+      },
+    }
+  },
+  (pick) => ({ sql: `TRUNCATE TABLE ${pick().name}` }),
+  (pick, at) => ({ sql: `ALTER TABLE ${pick().name} ADD INDEX k${at} (id)` }),
+  (pick, at) => {
+    const table = pick()
+    return {
+      sql: `ALTER TABLE ${table.name} ADD COLUMN m${at} INT DEFAULT 5, ADD INDEX km${at} (id)`,
+      done: () => void table.columns.set(`m${at}`, 'INT'),
+    }
+  },
+  (pick) => ({ sql: `ALTER TABLE ${pick().name} COMMENT = 'a comment'` }),
+  (pick) => ({ sql: `ALTER TABLE ${pick(true).name} TRUNCATE PARTITION p0` }),
+  (pick, at) => ({
+    sql: `ALTER TABLE ${pick(true).name} REORGANIZE PARTITION p1 INTO (PARTITION q${at} VALUES LESS THAN (4), PARTITION p1 VALUES LESS THAN (MAXVALUE))`,
+  }),
+  (pick) => ({ sql: `ALTER TABLE ${pick(true).name} REMOVE PARTITIONING` }),
+]
+
 async function changeSchemas(
   admin: Connection,
   tables: readonly ZooTable[],
   random: Random,
   leftOut: Map<string, number>,
 ): Promise<number> {
+  const ranged = tables.filter(({ ddl }) => ddl.includes('PARTITION BY RANGE'))
   let done = 0
   for (let at = 0; at < DDLS; at++) {
-    const table = random.pick(tables)
-    const type = random.pick(Object.keys(TYPES))
-    const [literal] = TYPES[type]?.literals ?? []
-    const renamed = `${table.origin}_${at}`
-    const hasDefault = TYPES[type]?.defaults === true && literal !== undefined
-    const statement = [
-      `ALTER TABLE ${table.name} ADD COLUMN a${at} ${type}${hasDefault ? ` NOT NULL DEFAULT ${literal}` : ''}`,
-      `ALTER TABLE ${table.name} DROP COLUMN d`,
-      `RENAME TABLE ${table.name} TO ${renamed}`,
-      `TRUNCATE TABLE ${table.name}`,
-      `ALTER TABLE ${table.name} ADD INDEX k${at} (id)`,
-    ][at % 5]
-    if (statement === undefined || (at % 5 === 1 && !table.columns.has('d'))) continue
+    const pick: Pick = (isRanged = false) => random.pick(isRanged && ranged.length > 0 ? ranged : tables)
+    const change = SCHEMA_CHANGES[at % SCHEMA_CHANGES.length]?.(pick, at, random)
+    if (change === undefined) continue
     try {
-      await admin.query(statement)
+      await admin.query(change.sql)
     } catch (error) {
-      const reason = `${statement}: ${error instanceof Error ? error.message : String(error)}`
+      const reason = `${change.sql}: ${error instanceof Error ? error.message : String(error)}`
       leftOut.set(reason, (leftOut.get(reason) ?? 0) + 1)
       continue
     }
+    change.done?.()
     done++
-    if (at % 5 === 0) table.columns.set(`a${at}`, type)
-    if (at % 5 === 1) table.columns.delete('d')
-    if (at % 5 === 2) table.name = renamed
   }
   return done
 }
@@ -197,6 +246,8 @@ function rebuild(delivered: readonly Delivered[]): Map<string, Map<string, Row>>
     tables.set(origin, rows)
     if (event.kind === 'ddl') {
       if (/^\s*TRUNCATE/i.test(event.sql)) rows.clear()
+      // The first partition of RANGE holds the ids below 2.
+      if (/TRUNCATE PARTITION/i.test(event.sql)) for (const id of ['0', '1']) rows.delete(id)
     } else if (event.op === 'delete') rows.delete(event.row['id'] ?? '')
     else rows.set(event.row['id'] ?? '', event.row)
   }
