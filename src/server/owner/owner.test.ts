@@ -6,6 +6,7 @@ import { silentLog } from '../../base/log.ts'
 import { defaultReplicaConfig } from '../../config/replica-config-toml.ts'
 import type { ChangefeedState } from '../../event/changefeed.ts'
 import { Ts } from '../../tidb/ts.ts'
+import type { PdClient } from '../../upstream/pd/pd.ts'
 import type { Etcd, EtcdEntry } from '../etcd/etcd.ts'
 import { AdminJob } from '../handle.ts'
 import { clusterKeys } from '../store/keys.ts'
@@ -41,8 +42,14 @@ class MemoryEtcd implements Partial<Etcd> {
   }
 }
 
-/** An owner of one changefeed whose run gets as far as its first hold of a safe point, where `hold` decides. */
-async function own(t: TestContext, state: ChangefeedState, hold: (ts: Ts) => Promise<Ts>) {
+/** PD for a run that gets as far as its first hold of a safe point, where `hold` decides. */
+const holding = (hold: (ts: Ts) => Promise<Ts>): Partial<PdClient> => ({
+  updateServiceSafePoint: async (id, _ttl, ts) => (id.includes('-initializing-') ? hold(ts) : Ts(1n)),
+  tso: async () => Ts(300n),
+})
+
+/** An owner of one changefeed. */
+async function own(t: TestContext, state: ChangefeedState, pd: Partial<PdClient>) {
   const etcd = new MemoryEtcd()
   etcd.set(leadership.key, 'capture')
   const info = {
@@ -60,12 +67,8 @@ async function own(t: TestContext, state: ChangefeedState, hold: (ts: Ts) => Pro
   }
   etcd.set(keys.info(changefeed), formatNewInfo(info))
   etcd.set(keys.status(changefeed), formatStatus({ checkpointTs: Ts(150n), minTableBarrierTs: Ts(151n) }))
-  const pd = {
-    updateServiceSafePoint: async (id: string, _ttl: number, ts: Ts): Promise<Ts> =>
-      id.includes('-initializing-') ? hold(ts) : Ts(1n),
-  }
   const environment = { pd, clock: systemClock, log: silentLog, captureAddress: 'a:1' }
-  const common = { keys, clusterId: 'test', etcdClusterId: 1n, leadership, captureId: 'capture', gcTtlSeconds: 1e12 }
+  const common = { keys, clusterId: 'test', etcdClusterId: 1n, leadership, captureId: 'capture', gcTtlSeconds: 60 }
   const parts: unknown = { ...common, etcd, environment }
   const owner = new Owner(parts as OwnerParts)
   const stop = new AbortController()
@@ -81,10 +84,11 @@ async function own(t: TestContext, state: ChangefeedState, hold: (ts: Ts) => Pro
 
 test('a resumed changefeed begins at the checkpoint that etcd has, also where its writer never heard so', async (t) => {
   const held: Ts[] = []
-  const { owner, etcd, feed } = await own(t, 'stopped', async (ts) => {
+  const hold = async (ts: Ts): Promise<Ts> => {
     held.push(ts)
     throw new Error('far enough')
-  })
+  }
+  const { owner, etcd, feed } = await own(t, 'stopped', holding(hold))
   etcd.set(keys.status(changefeed), formatStatus({ checkpointTs: Ts(200n), minTableBarrierTs: Ts(201n) }))
   await owner.dispatch(feed, { type: 'resume', checkpointTs: Ts(150n) })
   await waitFor('the run', () => held.length > 0)
@@ -92,9 +96,26 @@ test('a resumed changefeed begins at the checkpoint that etcd has, also where it
 })
 
 test('a run that ends by an abort that nobody asked for is an error as any other', async (t) => {
-  const { feed } = await own(t, 'normal', async () => {
+  const hold = async (): Promise<Ts> => {
     throw new DOMException('a stranger gave up', 'AbortError')
-  })
+  }
+  const { feed } = await own(t, 'normal', holding(hold))
   await waitFor('the changefeed to wait for a retry', () => feed.state.state === 'pending')
   assert.ok(feed.run === undefined)
+})
+
+test('how long data is kept is told by the clock of the cluster', async (t) => {
+  let updates = 0
+  const pd: Partial<PdClient> = {
+    async updateServiceSafePoint(_id, _ttl, ts) {
+      updates++
+      return ts
+    },
+    tso: async () => Ts(300n),
+  }
+  const { owner, feed } = await own(t, 'stopped', pd)
+  await waitFor('the safe point', () => updates > 0)
+  await new Promise((resolve) => setImmediate(resolve))
+  await owner.dispatch(feed, { type: 'tick' })
+  assert.equal(feed.state.state, 'stopped')
 })

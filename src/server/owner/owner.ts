@@ -6,7 +6,7 @@ import { checkReplicaConfig } from '../../config/check-replica-config.ts'
 import type { ReplicaConfig } from '../../config/replica-config.ts'
 import { type ChangefeedId, changefeedKey } from '../../event/changefeed.ts'
 import { createFilter, type Filter } from '../../filter/filter.ts'
-import { minTs, previousTs, type Ts, tsOfMs } from '../../tidb/ts.ts'
+import { minTs, physicalMs, previousTs, type Ts, tsOfMs } from '../../tidb/ts.ts'
 import type { Leadership } from '../etcd/election.ts'
 import type { Etcd, EtcdCompare, EtcdEntry, EtcdOp } from '../etcd/etcd.ts'
 import { createServiceSafePoint, gcError, type ServiceSafePoint } from '../gc/service-safe-point.ts'
@@ -531,14 +531,15 @@ export class Owner {
   }
 
   async #updateSafePoint(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#parts.environment
     const blocking = this.feeds().filter((feed) => blocksGc(feed.state))
     const [first, ...rest] = blocking.map((feed) => feed.status.checkpointTs)
     const least = first === undefined ? undefined : rest.reduce(minTs, first)
     const ownTs = least === undefined ? undefined : previousTs(least)
     const leastTs = await this.safePoint.update(ownTs, signal)
     this.#gc = ownTs === undefined ? undefined : { ownTs, leastTs }
-    for (const feed of blocking) this.#checkGc(feed, clock.now())
+    if (blocking.length === 0) return
+    const nowMs = physicalMs(await this.#parts.environment.pd.tso(signal))
+    for (const feed of blocking) this.#checkGc(feed, nowMs)
   }
 
   #checkGc(feed: Feed, nowMs: number): void {
