@@ -25,6 +25,7 @@ import { EtcdForward } from './pd/etcd-forward.ts'
 import { createEtcdServices } from './pd/etcd-service.ts'
 import { EtcdStore } from './pd/etcd-store.ts'
 import { GcState } from './pd/gc.ts'
+import { Keyspaces } from './pd/keyspaces.ts'
 import { createPdHttp } from './pd/http-api.ts'
 import type { PlacementDriver } from './pd/pd-service.ts'
 import { createKeyspaceService, createPdService } from './pd/pd-service.ts'
@@ -141,7 +142,16 @@ export async function startPlayground(options: PlaygroundOptions, signal: AbortS
 
   let pdUrl = ''
   const etcd = openEtcd(options, clusterId, saved, stack, () => pdUrl)
-  const pd: PlacementDriver = { cluster, tso, gc, startedAtMs, clientUrl: () => pdUrl, globalConfig: etcd.globalConfig }
+  const keyspaces = new Keyspaces()
+  const pd: PlacementDriver = {
+    cluster,
+    tso,
+    gc,
+    keyspaces,
+    startedAtMs,
+    clientUrl: () => pdUrl,
+    globalConfig: etcd.globalConfig,
+  }
   const grpc = new GrpcServer(SERVER_OPTIONS)
   grpc.addService(PDService, createPdService(pd))
   grpc.addService(KeyspaceService, createKeyspaceService(pd))
@@ -158,7 +168,7 @@ export async function startPlayground(options: PlaygroundOptions, signal: AbortS
   advanceGc()
   every(GC_INTERVAL_MS, advanceGc, stack)
 
-  const admin = createAdmin({ cluster, nodes, gc })
+  const admin = createAdmin({ cluster, nodes, gc, keyspaces })
   stack.defer(() => closeServer(admin))
   const adminUrl = `http://${host}:${await listen(admin, host, options.adminPort)}`
 

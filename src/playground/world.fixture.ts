@@ -9,7 +9,7 @@ import type { Event, ResolvedTs } from '../proto/cdcpb.ts'
 import type { ChangeDataEvent } from '../proto/cdcpb.ts'
 import { ChangeDataClient, ChangeDataRequest } from '../proto/cdcpb.ts'
 import type { Context } from '../proto/kvrpcpb.ts'
-import { CommitRequest, Context as Contexts, Op, PrewriteRequest } from '../proto/kvrpcpb.ts'
+import { CommitRequest, Context as Contexts, GetRequest, Op, PrewriteRequest } from '../proto/kvrpcpb.ts'
 import type { GetRegionResponse } from '../proto/pdpb.ts'
 import { GetRegionRequest, PDClient, PDService, TsoRequest } from '../proto/pdpb.ts'
 import { TikvClient, TikvService } from '../proto/tikvpb.ts'
@@ -104,6 +104,13 @@ export async function startWorld(options: Partial<PlaygroundOptions> = {}) {
       const committed = await call(kv, TikvService.kvCommit, request)
       assert.deepEqual([committed.regionError, committed.error], [undefined, undefined])
       return { startTs, commitTs }
+    },
+    /** The value at a timestamp, undefined where there is none. */
+    async get(key: Buffer, version: bigint): Promise<string | undefined> {
+      const { context, kv } = await world.route(key)
+      const found = await call(kv, TikvService.kvGet, GetRequest.create({ context, key, version }))
+      assert.deepEqual([found.regionError, found.error], [undefined, undefined])
+      return found.notFound ? undefined : found.value.toString()
     },
     /** A multiplexed change feed of one store. */
     feed: (storeId: bigint): Feed => openFeed(world.store(storeId).feed, 'stream-multiplexing'),

@@ -5,6 +5,8 @@ import { integerOf, objectOf } from '../../tidb/json-big.ts'
 import type { JsonObject } from '../../tidb/json-big.ts'
 import { rawRecordRange } from '../../tidb/key.ts'
 import type { GcState } from '../pd/gc.ts'
+import type { Keyspaces } from '../pd/keyspaces.ts'
+import { collectUpTo } from '../pd/pd-service.ts'
 import type { RegionFault } from '../faults.ts'
 import { REGION_FAULTS } from '../faults.ts'
 import { readJson, writeJson } from '../json-http.ts'
@@ -26,6 +28,7 @@ export interface AdminContext {
   readonly cluster: Cluster
   readonly nodes: readonly StoreNode[]
   readonly gc: GcState
+  readonly keyspaces: Keyspaces
 }
 
 /** A request that makes no sense, or that is not built. */
@@ -67,7 +70,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run: regionError,
   },
   'pd-leader': { about: '{"seconds"?: s}: PD has no leader for a while, by default 1 s', run: pdLeader },
-  'advance-gc': { about: '{"safePoint": tso}: moves the safe point of gc_worker', run: advanceGc },
+  'advance-gc': {
+    about: '{"safePoint": tso}: moves the safe point of gc_worker, and drops versions as far as services let it',
+    run: advanceGc,
+  },
   clear: { about: '{}: ends the faults that last', run: clear },
 }
 
@@ -104,6 +110,8 @@ async function answer(request: IncomingMessage, response: ServerResponse, contex
       return writeJson(response, 200, { regions: cluster.regions.all.map(regionJson) })
     case 'GET /history':
       return sendHistory(response, cluster, url.searchParams.get('table'))
+    case 'POST /keyspaces':
+      return writeJson(response, 200, createKeyspace(await readObject(request), context))
     case 'POST /inject/ddl-job':
       return writeJson(response, 200, injectJob(cluster, await readObject(request)))
     case 'POST /inject/kv': {
@@ -130,6 +138,7 @@ function help(): string {
     'GET /regions                the regions with their epochs, leaders and peers',
     'GET /history?table=ID       every committed version of every record key of a table (id, or db.table)',
     'GET /history                the same of all user tables, dropped ones too',
+    'POST /keyspaces             {"name": "..."}: makes a keyspace, which PD then knows by name',
     'POST /inject/ddl-job        a DDL job as TiDB writes it (JSON of model.Job with its binlog): it is done, and in the schema',
     'POST /inject/kv             {"writes": [{"key": hex, "value"?: base64}], "txnSource"?: n}: one transaction of raw pairs',
     ...faults,
@@ -301,7 +310,8 @@ function pdLeader(body: Body, { cluster }: AdminContext): object {
   return { seconds: ms / 1000 }
 }
 
-function advanceGc(body: Body, { gc }: AdminContext): object {
+function advanceGc(body: Body, context: AdminContext): object {
+  const { gc } = context
   const value = body['safePoint']
   const text = typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint' ? String(value) : ''
   if (!/^\d{1,20}$/.test(text)) throw new Refused('"safePoint" must be a timestamp')
@@ -309,8 +319,17 @@ function advanceGc(body: Body, { gc }: AdminContext): object {
   if (safePoint <= gc.txnSafePoint)
     throw new Refused(`the safe point is already at ${gc.txnSafePoint} and never goes back`)
   gc.advance(safePoint)
-  gc.advanceGcSafePoint(gc.least().safePoint)
-  return { gcWorker: gc.txnSafePoint, gcSafePoint: gc.gcSafePoint }
+  const collected = collectUpTo(context, gc.least().safePoint)
+  return { gcWorker: gc.txnSafePoint, gcSafePoint: gc.gcSafePoint, collected }
+}
+
+function createKeyspace(body: Body, { keyspaces }: AdminContext): object {
+  const { name } = body
+  if (typeof name !== 'string' || !/^[-\w]{1,20}$/.test(name))
+    throw new Refused('"name" must be 1 to 20 letters, digits, dashes or underscores')
+  const keyspace = keyspaces.create(name)
+  if (keyspace?.keyspace?.$case !== 'id') throw new Refused(`there is a keyspace ${name} already`)
+  return { name, id: keyspace.keyspace.value }
 }
 
 function clear(_body: Body, { cluster }: AdminContext): object {

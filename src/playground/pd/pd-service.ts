@@ -1,8 +1,7 @@
 import type { handleUnaryCall, ServerDuplexStream, UntypedServiceImplementation } from '@grpc/grpc-js'
 import { status } from '@grpc/grpc-js'
 
-import type { KeyspaceServer } from '../../proto/keyspacepb.ts'
-import { KeyspaceMeta, KeyspaceState } from '../../proto/keyspacepb.ts'
+import type { KeyspaceServer, LoadKeyspaceResponse } from '../../proto/keyspacepb.ts'
 import type { Region as RegionMeta, Store } from '../../proto/metapb.ts'
 import { NodeState, Store as Stores, StoreState } from '../../proto/metapb.ts'
 import type {
@@ -19,6 +18,7 @@ import type {
   Region as PdRegion,
   RequestHeader,
   ResponseHeader,
+  StoreStats,
   TsoRequest,
   TsoResponse,
 } from '../../proto/pdpb.ts'
@@ -32,6 +32,7 @@ import {
   QueryRegionResponse as QueryRegionResponses,
   Region as PdRegions,
   ServiceMode,
+  StoreStats as StoreStatsOf,
 } from '../../proto/pdpb.ts'
 import { compareBytes, decodeKey } from '../tikv/bytes.ts'
 import type { Cluster, StoreInfo } from '../tikv/cluster.ts'
@@ -40,6 +41,7 @@ import type { Region } from '../tikv/regions.ts'
 import { regionMeta } from '../tikv/regions.ts'
 import { unary } from '../unary.ts'
 import type { GcState, ServiceSafePoint } from './gc.ts'
+import type { Keyspaces } from './keyspaces.ts'
 import type { TimestampOracle } from './tso.ts'
 
 const NULL_KEYSPACE = 0xffff_ffff
@@ -51,6 +53,7 @@ export interface PlacementDriver {
   readonly cluster: Cluster
   readonly tso: TimestampOracle
   readonly gc: GcState
+  readonly keyspaces: Keyspaces
   readonly startedAtMs: number
   /** `http://host:port` */
   readonly clientUrl: () => string
@@ -87,6 +90,17 @@ export function storeMeta(store: StoreInfo, startedAtMs: number): Store {
     lastHeartbeat: BigInt(Date.now()) * 1_000_000n,
   })
 }
+
+const SPACE = 1n << 40n
+
+const storeStats = ({ cluster, startedAtMs }: PlacementDriver, store: StoreInfo): StoreStats =>
+  StoreStatsOf.create({
+    storeId: store.id,
+    capacity: SPACE,
+    available: SPACE,
+    regionCount: cluster.regions.all.length,
+    startTime: Math.floor(startedAtMs / 1000),
+  })
 
 export function createPdService(pd: PlacementDriver): UntypedServiceImplementation {
   const { cluster, gc } = pd
@@ -131,7 +145,7 @@ export function createPdService(pd: PlacementDriver): UntypedServiceImplementati
             store: undefined,
             stats: undefined,
           }
-        : { header, store: storeMeta(store, pd.startedAtMs), stats: undefined }
+        : { header, store: storeMeta(store, pd.startedAtMs), stats: storeStats(pd, store) }
     }),
     getAllStores: checked(() => ({ header, stores: cluster.stores.map((store) => storeMeta(store, pd.startedAtMs)) })),
     getRegion: checked(({ regionKey }) => regionAnswer(cluster.regions.byEncodedKey(regionKey))),
@@ -174,7 +188,7 @@ export function createPdService(pd: PlacementDriver): UntypedServiceImplementati
     })),
     getGcSafePoint: checked(() => ({ header, safePoint: gc.gcSafePoint })),
     updateGcSafePoint: checked(({ safePoint }) => {
-      gc.advanceGcSafePoint(safePoint)
+      collectUpTo(pd, safePoint)
       return { header, newSafePoint: gc.gcSafePoint }
     }),
     updateServiceGcSafePoint: checked(({ serviceId, TTL, safePoint }) => {
@@ -224,7 +238,7 @@ export function createPdService(pd: PlacementDriver): UntypedServiceImplementati
     }),
     advanceGcSafePoint: checked(({ target }) => {
       const before = gc.gcSafePoint
-      gc.advanceGcSafePoint(target < gc.txnSafePoint ? target : gc.txnSafePoint)
+      collectUpTo(pd, target < gc.txnSafePoint ? target : gc.txnSafePoint)
       return { header, oldGcSafePoint: before, newGcSafePoint: gc.gcSafePoint }
     }),
     getMinTs: checked(() => ({ header, timestamp: timestamp(pd.tso.next()) })),
@@ -240,29 +254,25 @@ export function createPdService(pd: PlacementDriver): UntypedServiceImplementati
   } satisfies Partial<PDServer>
 }
 
-/** Keyspaces: only the default one. */
+/** Moves the point up to which old versions may go, and lets them go. */
+export function collectUpTo({ cluster, gc }: Pick<PlacementDriver, 'cluster' | 'gc'>, safePoint: bigint): number {
+  gc.advanceGcSafePoint(safePoint)
+  return cluster.mvcc.collect(gc.gcSafePoint)
+}
+
+/** Looking keyspaces up by name; the admin port makes them. */
 export function createKeyspaceService(pd: PlacementDriver): UntypedServiceImplementation {
   const header: ResponseHeader = { clusterId: pd.cluster.id, error: undefined }
-  const keyspace = KeyspaceMeta.create({
-    keyspace: { $case: 'id', value: 0 },
-    name: 'DEFAULT',
-    state: KeyspaceState.ENABLED,
+  const missing = (what: string): LoadKeyspaceResponse => ({
+    header: { ...header, error: { type: ErrorType.ENTRY_NOT_FOUND, message: `keyspace ${what} does not exist` } },
+    keyspace: undefined,
   })
   return {
-    loadKeyspace: (call, callback) =>
-      callback(
-        null,
-        call.request.name === 'DEFAULT'
-          ? { header, keyspace }
-          : {
-              header: {
-                ...header,
-                error: { type: ErrorType.ENTRY_NOT_FOUND, message: `keyspace ${call.request.name} does not exist` },
-              },
-              keyspace: undefined,
-            },
-      ),
-    getAllKeyspaces: (_call, callback) => callback(null, { header, keyspaces: [keyspace] }),
+    loadKeyspace: (call, callback) => {
+      const keyspace = pd.keyspaces.byName(call.request.name)
+      callback(null, keyspace === undefined ? missing(call.request.name) : { header, keyspace })
+    },
+    getAllKeyspaces: (_call, callback) => callback(null, { header, keyspaces: [...pd.keyspaces.all] }),
   } satisfies Partial<KeyspaceServer>
 }
 

@@ -56,13 +56,15 @@ export interface Recording {
 }
 
 export function load(name: string, expected = name): Recording {
-  const lines: Line[] = textOf(`${name}.jsonl`)
+  const { txns }: { txns: Txn[] } = JSON.parse(textOf(`expected-${expected}.json`))
+  return { lines: linesOf(name), txns }
+}
+
+export const linesOf = (name: string): readonly Line[] =>
+  textOf(`${name}.jsonl`)
     .trim()
     .split('\n')
-    .map((line) => JSON.parse(line))
-  const { txns }: { txns: Txn[] } = JSON.parse(textOf(`expected-${expected}.json`))
-  return { lines, txns }
-}
+    .map((line): Line => JSON.parse(line))
 
 export const isThere = (name: string): boolean =>
   ['', '.gz'].some((ending) => existsSync(join(folder, `${name}.jsonl${ending}`)))
