@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, suite, test } from 'node:test'
 
 import { systemClock } from '../../base/clock.ts'
-import { silentLog } from '../../base/log.ts'
+import { type LogFields, silentLog } from '../../base/log.ts'
 import { compareBytes, intHandle, keyspacePrefix, rawRecordRange, recordKey, tableRecordRange } from '../../tidb/key.ts'
 import { previousTs, Ts } from '../../tidb/ts.ts'
 import {
@@ -54,7 +54,11 @@ suite('event feed against a simulated cluster', { concurrency: true }, () => {
     async () => {
       const signal = AbortSignal.timeout(50_000)
       const setup = await shared(signal)
-      const { cluster, pd, kv, feed } = setup
+      const { cluster, pd, kv } = setup
+      const examined: LogFields[] = []
+      const info = (text: string, fields: LogFields = {}): void =>
+        void (text === 'locks of a slow region examined' && examined.push(fields))
+      await using feed = openEventFeed({ pd, security: {}, log: { ...silentLog, info }, clock: hasty })
       const startTs = await pd.tso(signal)
       const sink = new ChangeCollector(startTs)
       feed.subscribe(tableRecordRange(1002n), startTs, sink)
@@ -69,6 +73,9 @@ suite('event feed against a simulated cluster', { concurrency: true }, () => {
       const endTs = await pd.tso(signal)
       await until(() => sink.resolvedTs >= endTs || sink.error !== undefined, signal)
       assert.equal(sink.error, undefined)
+      const withLock = examined.find(({ lock }) => lock !== undefined)
+      assert.ok(withLock !== undefined && BigInt(Object(withLock['lock']).startTs) > startTs)
+      assert.ok(BigInt(String(withLock['region'])) > 0n && BigInt(String(withLock['store'])) > 0n)
       assert.equal(differenceOf(sink.changes, await historyOf(cluster, 1002n, startTs, endTs)), '')
     },
   )

@@ -332,9 +332,8 @@ class TikvEventFeed implements EventFeed {
       bytes += subscription.bytes
       uncovered += subscription.lock.uncovered
       for (const feed of subscription.feeds) {
-        if (feed.initialized ? this.#lagMs(feed.hold.ts) > SLOW_MS : clock.monotonic() - feed.since > SLOW_SCAN_MS)
-          if (feed.initialized) slowRegions++
-          else slowScans++
+        if (!feed.initialized) slowScans += clock.monotonic() - feed.since > SLOW_SCAN_MS ? 1 : 0
+        else if (this.#lagMs(feed.hold.ts) > SLOW_MS) slowRegions++
         if (least === undefined || feed.hold.ts < least) least = feed.hold.ts
       }
     }
