@@ -243,3 +243,95 @@ test('views, sequences, foreign keys, TTL and charsets are metadata', async () =
     [1, 3, 21, 21, 24, 34, 35, 36, 3, 10, 9, 65, 67, 41, 22, 26, 16, 61, 3, 47, 14, 4, 25, 11, 25],
   )
 })
+
+test('SHOW CREATE TABLE gives back what makes the same table', async () => {
+  await using server = await openTestServer()
+  await using db = await server.connect('shown')
+  const statements = [
+    `CREATE TABLE a (id BIGINT AUTO_RANDOM(4) PRIMARY KEY, v VECTOR(3), g INT AS (id + 1) STORED NOT NULL, u CHAR(36) DEFAULT (uuid()), d DATETIME,
+      KEY k ((lower(u)), g)) TTL = d + INTERVAL 2 DAY COMMENT 'x'`,
+    'CREATE TABLE b (a INT, b VARCHAR(9), PRIMARY KEY (b(3), a)) CHARSET = gbk PARTITION BY HASH (a) PARTITIONS 2',
+    "CREATE TABLE c (a INT, d DATE) SHARD_ROW_ID_BITS = 3 PARTITION BY RANGE COLUMNS (d) (PARTITION p VALUES LESS THAN ('2020-01-01') COMMENT 'old', PARTITION q VALUES LESS THAN (MAXVALUE))",
+    'CREATE TABLE d (a INT, b INT) PARTITION BY LIST COLUMNS (a, b) (PARTITION p VALUES IN ((1, 2), (3, 4)), PARTITION q VALUES IN ((5, 6)))',
+  ]
+  for (const statement of statements) {
+    const name = /TABLE (\w)/.exec(statement)?.[1] ?? ''
+    await db.query(statement)
+    const [[, text] = []] = (await rows(db, `SHOW CREATE TABLE ${name}`)) as string[][]
+    await db.query(`DROP TABLE ${name}`)
+    await db.query(text ?? '')
+    const [[, again] = []] = (await rows(db, `SHOW CREATE TABLE ${name}`)) as string[][]
+    assert.equal(again, text)
+  }
+  await db.query('CREATE VIEW v AS SELECT a FROM d; CREATE SEQUENCE s')
+  assert.match(
+    JSON.stringify(await rows(db, 'SHOW CREATE VIEW v')),
+    /VIEW `v` \(`a`\) AS SELECT `a` AS `a` FROM `shown`.`d`/,
+  )
+})
+
+test('tidb_snapshot reads rows and tables of the past, and nothing is written meanwhile', async () => {
+  await using server = await openTestServer()
+  await using db = await server.connect('past')
+  await db.query('CREATE TABLE t (a INT PRIMARY KEY); INSERT INTO t VALUES (1)')
+  const ts = await server.store.timestamp(new AbortController().signal)
+  await db.query('INSERT INTO t VALUES (2); ALTER TABLE t ADD COLUMN b INT')
+  await db.query(`SET @@tidb_snapshot = '${ts}'`)
+  assert.deepEqual(await rows(db, 'SELECT * FROM t'), [[1]])
+  await refused(db, 'INSERT INTO t VALUES (3, 3)', 1105)
+  await refused(db, 'DROP TABLE t', 1105)
+  await db.query("SET @@tidb_snapshot = ''")
+  assert.deepEqual(await rows(db, 'SELECT * FROM t'), [
+    [1, null],
+    [2, null],
+  ])
+})
+
+test('INFORMATION_SCHEMA tells of partitions, keys, columns and regions', async () => {
+  await using server = await openTestServer()
+  await using db = await server.connect('told')
+  await db.query(
+    'CREATE TABLE t (a INT PRIMARY KEY, b INT AS (a + 1)) PARTITION BY HASH (a) PARTITIONS 2; CREATE VIEW v AS SELECT 1 AS x',
+  )
+  const told = "table_schema = 'told'"
+  assert.deepEqual(
+    await rows(
+      db,
+      `SELECT partition_name, partition_method, partition_expression FROM information_schema.partitions WHERE ${told} AND table_name = 't'`,
+    ),
+    [
+      ['p0', 'HASH', '`a`'],
+      ['p1', 'HASH', '`a`'],
+    ],
+  )
+  assert.deepEqual(
+    await rows(
+      db,
+      `SELECT table_name, table_type, create_options FROM information_schema.tables WHERE ${told} ORDER BY 1`,
+    ),
+    [
+      ['t', 'BASE TABLE', 'partitioned'],
+      ['v', 'VIEW', ''],
+    ],
+  )
+  assert.deepEqual(await rows(db, `SELECT index_name, column_name FROM information_schema.statistics WHERE ${told}`), [
+    ['PRIMARY', 'a'],
+  ])
+  assert.deepEqual(
+    await rows(
+      db,
+      `SELECT column_name, extra, generation_expression FROM information_schema.columns WHERE ${told} AND table_name = 't'`,
+    ),
+    [
+      ['a', '', ''],
+      ['b', 'VIRTUAL GENERATED', '`a` + 1'],
+    ],
+  )
+  assert.deepEqual(
+    await rows(
+      db,
+      "SELECT COUNT(*), COUNT(DISTINCT region_id) FROM information_schema.tikv_region_status WHERE db_name = 'told' AND table_name = 't'",
+    ),
+    [[2, 1]],
+  )
+})

@@ -3,8 +3,10 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 
-import { objectOf, parseJson } from '../../../tidb/json-big.ts'
+import { listOf, objectOf, parseJson } from '../../../tidb/json-big.ts'
 import { stringifyTableInfo, tableInfoOf } from '../../../tidb/table-info-json.ts'
+import { FieldFlag } from '../../../tidb/table-info.ts'
+import type { ColumnInfo } from '../../../tidb/table-info.ts'
 import { parseQuery } from '../parser/parser.ts'
 import type { CastContext } from '../value/cast.ts'
 import { textCollation } from '../value/collation.ts'
@@ -46,6 +48,45 @@ for (const [name, sql] of CAPTURED)
     const expected = objectOf(objectOf(parseJson(file))['table_info'])
     const { id, updateTs } = tableInfoOf(expected)
     assert.deepEqual(parseJson(stringifyTableInfo({ ...build(sql, id), updateTs })), expected)
+  })
+
+/** What was made after TiDB's structures, not captured: columns, keys and partitions must be the same. */
+const MADE = [
+  [
+    'generated',
+    `CREATE TABLE gen (id INT PRIMARY KEY, a INT, v INT AS (a + 1), s INT AS (a * 2) STORED, KEY idx ((a * 3)))`,
+  ],
+  [
+    'clustered-ci-collation',
+    'CREATE TABLE ci_pk (k VARCHAR(20) COLLATE utf8mb4_general_ci, v INT, PRIMARY KEY (k) CLUSTERED)',
+  ],
+  [
+    'gbk-latin1',
+    `CREATE TABLE cs (id INT PRIMARY KEY, g VARCHAR(20) CHARACTER SET gbk, l VARCHAR(20) CHARACTER SET latin1,
+     a VARCHAR(20) CHARACTER SET ascii, b VARBINARY(20))`,
+  ],
+] as const
+
+for (const [name, sql] of MADE)
+  test(`${name} has the columns and keys that TiDB gives it`, () => {
+    const file = readFileSync(
+      join(import.meta.dirname, '..', '..', '..', 'tidb', 'vectors', `tableinfo-${name}.json`),
+      'utf8',
+    )
+    const expected = objectOf(objectOf(parseJson(file))['table_info'])
+    // The made file leaves the key flag of a hidden column out, which TiDB sets as of any other.
+    const plain = ({ hidden, type, ...rest }: ColumnInfo): ColumnInfo => ({
+      ...rest,
+      hidden,
+      type: hidden ? { ...type, flag: type.flag & ~FieldFlag.MultipleKey } : type,
+    })
+    const info = build(sql)
+    const own = objectOf(parseJson(stringifyTableInfo({ ...info, columns: info.columns.map(plain) })))
+    const keys = listOf(own['index_info']).map((index) => ({ ...objectOf(index), tbl_name: expected['name'] ?? null }))
+    assert.deepEqual(own['cols'], expected['cols'])
+    assert.deepEqual(keys, listOf(expected['index_info']))
+    for (const key of ['pk_is_handle', 'is_common_handle', 'common_handle_version', 'max_col_id', 'max_idx_id'])
+      assert.deepEqual(own[key], expected[key], key)
   })
 
 test('every type has the field type that TiDB gives it', () => {

@@ -80,6 +80,8 @@ const WHATS: readonly (readonly [readonly string[], ShowStatement['what']])[] = 
   [['FULL', 'TABLES'], 'fullTables'],
   [['TABLES'], 'tables'],
   [['CREATE', 'TABLE'], 'createTable'],
+  [['CREATE', 'VIEW'], 'createTable'],
+  [['CREATE', 'SEQUENCE'], 'createTable'],
   [['CREATE', 'DATABASE'], 'createDatabase'],
   [['CREATE', 'SCHEMA'], 'createDatabase'],
   [['TABLE', 'STATUS'], 'tableStatus'],

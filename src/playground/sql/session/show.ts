@@ -51,6 +51,11 @@ async function showRows(statement: ShowStatement, scope: ShowScope): Promise<Que
       const table = await tableOf(statement, scope)
       const isAuto = table.info.columns.some(({ type }) => (type.flag & FieldFlag.AutoIncrement) !== 0)
       const next = isAuto ? await scope.nextAutoId(table) : 0n
+      if (table.info.isView)
+        return resultTable(
+          ['View', 'Create View', 'character_set_client', 'collation_connection'],
+          [[table.info.name.original, showCreateTable(table, 0n, scope.context.cast.zone), 'utf8mb4', 'utf8mb4_bin']],
+        )
       return resultTable(
         ['Table', 'Create Table'],
         [[table.info.name.original, showCreateTable(table, next, scope.context.cast.zone)]],
@@ -190,15 +195,17 @@ export function keyText({ type }: ColumnInfo): string {
   return (type.flag & FieldFlag.UniqueKey) !== 0 ? 'UNI' : (type.flag & FieldFlag.MultipleKey) !== 0 ? 'MUL' : ''
 }
 
-export function extraText({ type }: ColumnInfo): string {
+export function extraText({ type, generatedExpr, generatedStored }: ColumnInfo): string {
   if ((type.flag & FieldFlag.AutoIncrement) !== 0) return 'auto_increment'
+  if (generatedExpr !== '') return generatedStored ? 'STORED GENERATED' : 'VIRTUAL GENERATED'
   return (type.flag & FieldFlag.OnUpdateNow) !== 0
     ? `DEFAULT_GENERATED on update CURRENT_TIMESTAMP${type.decimal > 0 ? `(${type.decimal})` : ''}`
     : ''
 }
 
 function showColumns({ info }: Table, full: boolean, scope: ShowScope): QueryResult {
-  const rows = info.columns.map((column): Row => {
+  const visible = info.columns.filter(({ hidden }) => !hidden)
+  const rows = visible.map((column): Row => {
     const nullable = (column.type.flag & FieldFlag.NotNull) === 0 ? 'YES' : 'NO'
     const shown: Value = shownDefault(column, scope.context.cast.zone)
     if (!full) return [column.name.original, typeText(column.type), nullable, keyText(column), shown, extraText(column)]
