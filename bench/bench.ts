@@ -245,8 +245,9 @@ async function benchSchema(): Promise<void> {
   const tables = quick ? 10_000 : 100_000
   await using loader = await run(process.execPath, ['bench/schema.ts', String(tables)], { cwd: root })
   if ((await loader.exited) !== 0) throw new Error(`schema.ts failed:\n${loader.lines.join('\n')}`)
-  const { loadMs, listMs, metaMib, peakMib } = JSON.parse(loader.stdout.at(-1) ?? '{}')
+  const { loadMs, loadCpuMs, listMs, metaMib, peakMib } = JSON.parse(loader.stdout.at(-1) ?? '{}')
   report(`schema-${tables}-load`, loadMs / 1000, 's')
+  report(`schema-${tables}-load-cpu`, loadCpuMs / 1000, 's')
   report(`schema-${tables}-list`, listMs, 'ms')
   report(`schema-${tables}-meta`, metaMib, 'MiB')
   report(`rss-schema-${tables}`, peakMib, 'MiB')

@@ -92,12 +92,18 @@ function tableOf(id: bigint): TableInfo {
 }
 
 const utf8 = new TextEncoder()
+const cpuMs = (): number => {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
+}
 const partitioning = { enable: true, type: 2, expr: '`column_0`', num: 4 }
 let bytes = 0
 let makingMs = 0
+let makingCpu = 0
 
 const chunkOf = (database: number, from: number, to: number): { key: Uint8Array; value: Uint8Array }[] => {
   const began = performance.now()
+  const cpu = cpuMs()
   const pairs = Array.from({ length: to - from }, (_, i) => {
     const id = BigInt(1000 + (from + i) * DATABASES + database)
     const info = tableOf(id)
@@ -108,6 +114,7 @@ const chunkOf = (database: number, from: number, to: number): { key: Uint8Array;
     return { key: tableKey(BigInt(database + 1), id), value }
   })
   makingMs += performance.now() - began
+  makingCpu += cpuMs() - cpu
   return pairs
 }
 
@@ -145,8 +152,10 @@ const filter = createFilter(
   { caseSensitive: false, forceReplicate: false },
 )
 const began = performance.now()
+const cpu = cpuMs()
 const loaded = await loadSchema(reader, filter, new AbortController().signal)
 const loadMs = performance.now() - began - makingMs
+const loadCpuMs = cpuMs() - cpu - makingCpu
 const tracker = createSchemaTracker(loaded, { filter, bdrMode: false })
 const listed = performance.now()
 const physical = tracker.tablesAt(reader.ts).length
@@ -156,6 +165,7 @@ console.log(
     tables,
     physical,
     loadMs,
+    loadCpuMs,
     listMs,
     metaMib: bytes / 2 ** 20,
     rssMib: process.memoryUsage().rss / 2 ** 20,
