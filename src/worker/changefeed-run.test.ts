@@ -409,6 +409,41 @@ test('whatever breaks in between: every row is delivered, per key in commit orde
   )
 })
 
+test('a transaction larger than a batch survives the loss of the sink at any of its pieces', async () => {
+  const rows = Array.from({ length: 2000 }, (_, id): RawKv => {
+    const insert = { ...row(1, id, 120, id), startTs: ts(105) }
+    return id % 2 === 0 ? insert : { ...insert, value: undefined, oldValue: insert.value }
+  })
+  for (let breakAt = 0; breakAt < 4; breakAt++) {
+    await using harness = start()
+    harness.addTable(1, 100)
+    harness.feed.of(1).rows(rows)
+    harness.feed.of(1).resolved(ts(130))
+    harness.grant(130)
+    await until(() => (harness.sinks.at(-1)?.open.length ?? 0) > breakAt, 'the pieces')
+    await harness.acknowledge(breakAt)
+    const sink = harness.sinks.at(-1)
+    if (sink !== undefined) {
+      sink.broken = new CdcError('CDC:ErrKafkaSendMessage', 'broken')
+      for (const { done } of sink.open.splice(0)) done.reject(sink.broken)
+    }
+    const before = harness.delivered.length
+    await until(() => {
+      assert.ok((harness.progress()?.checkpointTs ?? 0n) < 120n || harness.delivered.length >= rows.length)
+      void harness.acknowledge()
+      return harness.progress()?.checkpointTs === 130n
+    }, 'the end')
+    const again = harness.delivered.slice(before)
+    assert.equal(again.length, rows.length)
+    assert.deepEqual(
+      again.map((text) => text.includes('undefined')),
+      rows.map((_, at) => at < 1000),
+    )
+    await harness[Symbol.asyncDispose]()
+    assert.deepEqual(harness.quota.used(), { before: 0, after: 0 })
+  }
+})
+
 const BOOTSTRAP: BootstrapSettings = { intervalMs: 1e9, messages: 1e9, toAllPartitions: true, allAtStart: false }
 
 test('a table is announced before its first row, and again after the sink was lost', async () => {
