@@ -287,7 +287,7 @@ test(`${SETS.length} rule sets put every change where TiCDC's algorithm puts it 
         assert.ok(state === 'normal' || state === 'finished', `${one.name}: ${state} ${error?.message ?? ''}`)
         return state === 'finished'
       },
-      60_000,
+      240_000,
     )
     await cli(server, 'changefeed', 'remove', '--changefeed-id', id)
   }
