@@ -260,6 +260,27 @@ test('a changefeed ends at its target after the last watermark', async (t) => {
   assert.ok(run.events.includes('watermark 180'))
 })
 
+test('of two DDLs at one ts both run before the tables change and the watermark follows', async (t) => {
+  const run = start(t, {
+    tables: [
+      [0, [1]],
+      [150, [2]],
+    ],
+    checkpoint: 100,
+    barrier: 101,
+  })
+  run.ddl(150, { tables: [1n] })
+  run.ddl(150, { tables: [1n] })
+  run.resolveDdls(200)
+  run.progress(150, 1)
+  await run.until('watermark 150')
+  const wanted = ['ddl 150', 'ddl 150', 'remove 1', 'add 2 at 150', 'save 150 201', 'watermark 150']
+  assert.deepEqual(
+    run.events.filter((event) => wanted.includes(event)),
+    wanted,
+  )
+})
+
 test('a DDL at the target runs, and the watermark of the target follows', async (t) => {
   const run = start(t, { tables: [[0, [1]]], checkpoint: 100, barrier: 101, target: 150 })
   run.ddl(150, 'global')
