@@ -2,7 +2,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { PDService, TsoRequest, UpdateServiceGCSafePointRequest } from '../../proto/pdpb.ts'
+import {
+  AdvanceTxnSafePointRequest,
+  DeleteGCBarrierRequest,
+  ErrorType,
+  GetGCStateRequest,
+  PDService,
+  SetGCBarrierRequest,
+  TsoRequest,
+  UpdateServiceGCSafePointRequest,
+} from '../../proto/pdpb.ts'
 import { call, first, startWorld } from '../world.fixture.ts'
 import { GcState } from './gc.ts'
 import { TimestampOracle } from './tso.ts'
@@ -76,6 +85,30 @@ test('gc_worker stands ten minutes back, and a service point below the least is 
   assert.deepEqual([held.serviceId.toString(), held.minSafePoint], ['new', now])
   const removed = await update('new', 0n, 0n)
   assert.equal(removed.minSafePoint, now + 100n)
+})
+
+test('barriers hold GC back, and none is set behind the safe point', async () => {
+  await using world = await startWorld()
+  const { pd, header } = world
+  const now = await world.ts()
+  const set = (barrierId: string, barrierTs: bigint, ttlSeconds = 3600n) =>
+    call(pd, PDService.setGcBarrier, SetGCBarrierRequest.create({ header, barrierId, barrierTs, ttlSeconds }))
+  const behind = await set('behind', 1n)
+  assert.match(behind.header?.error?.message ?? '', /ErrGCBarrierTSBehindTxnSafePoint.* ts 1 which is already behind/)
+  assert.equal((await set('gc_worker', now)).header?.error?.type, ErrorType.UNKNOWN)
+  assert.equal((await set('ticdc', now)).newBarrierInfo?.barrierTs, now)
+
+  const target = now + 1000n
+  const advanced = await call(pd, PDService.advanceTxnSafePoint, AdvanceTxnSafePointRequest.create({ header, target }))
+  assert.equal(advanced.newTxnSafePoint, now)
+  assert.match(advanced.blockerDescription, /ticdc/)
+  const remove = (barrierId: string) =>
+    call(pd, PDService.deleteGcBarrier, DeleteGCBarrierRequest.create({ header, barrierId }))
+  assert.equal((await remove('ticdc')).deletedBarrierInfo?.barrierTs, now)
+  const unknown = await remove('ticdc')
+  assert.deepEqual([unknown.header?.error, unknown.deletedBarrierInfo], [undefined, undefined])
+  const state = await call(pd, PDService.getGcState, GetGCStateRequest.create({ header }))
+  assert.deepEqual([state.gcState?.txnSafePoint, state.gcState?.gcBarriers], [now, []])
 })
 
 test('service points expire, gc_worker never', () => {
