@@ -112,6 +112,15 @@ test('MODIFY COLUMN rewrites rows where it must, under a new column id', async (
     (await server.jobs('reorg')).map(({ type }) => type),
     [1, 3, 12, 12],
   )
+  await db.query(
+    'CREATE TABLE u (id INT PRIMARY KEY, d DECIMAL(5,2), UNIQUE KEY kd (d)); INSERT INTO u VALUES (1, 1.4), (2, 1.3)',
+  )
+  await refused(db, 'ALTER TABLE u MODIFY COLUMN d INT', 1062)
+  await db.query("ALTER TABLE u ADD COLUMN s VARCHAR(9) DEFAULT 'x'")
+  assert.deepEqual(await rows(db, 'SELECT * FROM u'), [
+    [1, '1.40', 'x'],
+    [2, '1.30', 'x'],
+  ])
 })
 
 test('rows find their partition, whatever chooses it', async () => {

@@ -86,9 +86,10 @@ export async function rewriteRows(
 ): Promise<void> {
   const columns = [...before.columns, ...added.map((column, i) => ({ ...column, offset: before.columns.length + i }))]
   const mutations: Mutation[] = []
-  for await (const { info, handle, row } of allRows(backfill, physicalTables(before))) {
-    const access = accessOf({ ...info, columns })
-    mutations.push({ kind: 'put', key: access.recordKey(handle), value: access.encode([...row, ...change(row)]) })
+  for (const physical of physicalTables(before)) {
+    const access = accessOf({ ...physical, columns })
+    for await (const { handle, row } of allRows(backfill, [physical]))
+      mutations.push({ kind: 'put', key: access.recordKey(handle), value: access.encode([...row, ...change(row)]) })
   }
   await write(backfill, mutations, LOSSY_DDL)
 }

@@ -397,14 +397,20 @@ class DdlRun {
       const column = mustNotBeNull === undefined ? undefined : table.info.columns[mustNotBeNull]
       if (column !== undefined) await checkNoNull(backfill, table.info, column)
     }
-    for (const { rewrite } of steps)
-      if (rewrite !== undefined)
-        await rewriteRows(backfill, rewrite.before, [rewrite.column], (row) => [rewrite.change(row)])
-    for (const { newIndexes = [] } of steps)
-      for (const { id } of newIndexes) {
-        const index = info.indexes.find((one) => one.id === id)
-        if (index !== undefined) await fillIndex(backfill, info, index)
-      }
+    const rewrites = steps.flatMap(({ rewrite }) => rewrite ?? [])
+    for (const { before, column, change } of rewrites)
+      await rewriteRows(backfill, before, [column], (row) => [change(row)])
+    try {
+      for (const { newIndexes = [] } of steps)
+        for (const { id } of newIndexes) {
+          const index = info.indexes.find((one) => one.id === id)
+          if (index !== undefined) await fillIndex(backfill, info, index)
+        }
+    } catch (error) {
+      // The ids of columns that did not come to be are used again: nothing may be stored under them.
+      if (rewrites.length > 0) await rewriteRows(backfill, table.info, [], () => [])
+      throw error
+    }
   }
 }
 
