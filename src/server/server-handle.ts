@@ -13,6 +13,7 @@ import type { WorkerPool } from '../worker/pool.ts'
 import type { Capture } from './capture/capture.ts'
 import type { Session } from './capture/session.ts'
 import type { Etcd } from './etcd/etcd.ts'
+import { startsBeforeGc } from './gc/service-safe-point.ts'
 import type { CaptureDetail, ChangefeedDetail, ChangefeedSummary, RunningError, ServerHandle } from './handle.ts'
 import { type AdminParts, createChangefeed, resumeChangefeed, tablesAt, updateChangefeed } from './owner/admin.ts'
 import type { Feed } from './owner/feed.ts'
@@ -132,6 +133,8 @@ export function createServerHandle(parts: HandleParts): ServerHandle {
     async verifyTables({ config, sinkUri, startTs }, signal) {
       session()
       const ts = startTs === 0n ? await environment.pd.tso(signal) : startTs
+      const safePoint = await environment.pd.txnSafePoint(signal)
+      if (ts <= safePoint) throw startsBeforeGc(ts, safePoint)
       if (sinkUri === '') return tablesAt(config, ts, environment, signal)
       const { config: checked, sink } = checkReplicaConfig(sinkUri, config)
       return tablesAt(checked, ts, environment, signal, createTableCheck(sink, checked))

@@ -35,10 +35,7 @@ export function createServiceSafePoint(
     async hold(hold, changefeed, ts, signal) {
       const least = await pd.updateServiceSafePoint(holdId(hold, changefeed), HOLDS[hold], ts, signal)
       if (ts > least) return
-      throw new CdcError(
-        'CDC:ErrStartTsBeforeGC',
-        `fail to create or maintain changefeed because start-ts ${ts} is earlier than or equal to GC safepoint at ${least}`,
-      )
+      throw startsBeforeGc(ts, least)
     },
     async release(holds, changefeed, signal) {
       for (const hold of holds) await pd.updateServiceSafePoint(holdId(hold, changefeed), 0, maxTs, signal)
@@ -49,6 +46,13 @@ export function createServiceSafePoint(
         : pd.updateServiceSafePoint(id, options.ttlSeconds, safePoint, signal),
   }
 }
+
+/** For a start-ts whose data may be collected. */
+export const startsBeforeGc = (startTs: Ts, safePoint: Ts): CdcError =>
+  new CdcError(
+    'CDC:ErrStartTsBeforeGC',
+    `fail to create or maintain changefeed because start-ts ${startTs} is earlier than or equal to GC safepoint at ${safePoint}`,
+  )
 
 /** What garbage collection means for a changefeed; undefined = its data is there. */
 export function gcError(
