@@ -200,8 +200,9 @@ test('what is encoded decodes to the same rows, under every option', () => {
   })
   fc.assert(
     fc.property(fc.array(tableAndRow, { maxLength: 3 }), options, (cases, given) => {
-      // Escaped text that says NULL cannot be told from NULL.
-      const config = settings(given.quote === '' ? { ...given, null: '\\N' } : given)
+      // Without quotes text that says NULL cannot be told from NULL, nor a colon before a delimiter of two from one inside.
+      const delimiter = given.delimiter === '::' ? ',' : given.delimiter
+      const config = settings(given.quote === '' ? { ...given, null: '\\N', delimiter } : given)
       for (const { table, row } of cases) {
         if (hasInvalidEnum(table, row) || (config.csv.outputFieldHeader && /[\n\r,;|:\t[]/.test(names(table)))) continue
         const protocol = createCsv(config)
