@@ -38,7 +38,7 @@ export interface PdOptions {
   readonly security: SecurityOptions
   readonly log: Log
   readonly clock: Clock
-  /** How long opening waits for a cluster with a leader; 8 s when absent. */
+  /** How long opening waits for a cluster with a leader; 6 s when absent. */
   readonly connectTimeoutMs?: number
   /** Name of the keyspace to work in; absent or empty for a cluster without keyspaces. */
   readonly keyspace?: string | undefined
@@ -105,7 +105,7 @@ class GrpcPdClient implements PdClient {
     const policy = {
       baseMs: 200,
       capMs: 1000,
-      totalMs: this.#options.connectTimeoutMs ?? 8_000,
+      totalMs: this.#options.connectTimeoutMs ?? 6_000,
       retryable: (error: unknown) => !(error instanceof CdcError && error.code === 'CDC:ErrClusterIDMismatch'),
     }
     await retry(() => this.#learnMembers(signal), policy, this.#options.clock, signal)
