@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { createFilter } from '../filter/filter.ts'
 import { Ts } from '../tidb/ts.ts'
 import { actionOf } from './actions.ts'
-import { jobOf, type JobShape, type TableShape, trackerWith } from './test-schema.ts'
+import { jobOf, type JobShape, type TableShape, trackerWith } from './schema.fixture.ts'
 
 const t: TableShape = { id: 10n, name: 't' }
 const p: TableShape = { id: 20n, name: 'p', partitions: [21n, 22n] }

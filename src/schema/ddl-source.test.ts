@@ -5,7 +5,7 @@ import { DDL_HISTORY_TABLE_ID, DDL_JOB_TABLE_ID, listItemKey, tableKey } from '.
 import { decodeRecordKey, recordKey } from '../tidb/key.ts'
 import { Ts } from '../tidb/ts.ts'
 import { ddlRanges, openJobReader } from './ddl-source.ts'
-import { ddlJobVectors, jobText, MemoryMeta } from './test-schema.ts'
+import { ddlJobVectors, jobText, MemoryMeta } from './schema.fixture.ts'
 
 const { jobTable, rows } = ddlJobVectors()
 

@@ -7,7 +7,7 @@ import { Ts } from '../tidb/ts.ts'
 import { openJobReader } from './ddl-source.ts'
 import { DDL_JOB_TABLE_ID, tableKey } from '../tidb/meta-key.ts'
 import { loadSchema } from './snapshot.ts'
-import { ddlJobVectors, jobOf, type JobShape, MemoryMeta, type TableShape, testFilter } from './test-schema.ts'
+import { ddlJobVectors, jobOf, type JobShape, MemoryMeta, type TableShape, testFilter } from './schema.fixture.ts'
 import { createSchemaTracker, type SchemaTracker } from './tracker.ts'
 
 const signal = new AbortController().signal

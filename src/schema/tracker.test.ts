@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { schemaDiffKey } from '../tidb/meta-key.ts'
 import { Ts } from '../tidb/ts.ts'
 import { loadSchema } from './snapshot.ts'
-import { jobOf, type JobShape, MemoryMeta, type TableShape, testFilter, trackerWith } from './test-schema.ts'
+import { jobOf, type JobShape, MemoryMeta, type TableShape, testFilter, trackerWith } from './schema.fixture.ts'
 import { createSchemaTracker, type SchemaTracker, type TrackedDdl } from './tracker.ts'
 
 const t: TableShape = { id: 10n, name: 't' }
