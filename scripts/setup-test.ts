@@ -10,12 +10,13 @@ import * as tikvJava from '../test/support/tikv-java.ts'
 
 /** Commands that come from Debian packages. */
 const PACKAGES: readonly (readonly [command: string, args: readonly string[], name: string])[] = [
-  ['javac', ['-version'], 'openjdk-17-jdk-headless'],
+  ['javac', ['-version'], 'default-jdk-headless'],
   ['mvn', ['--version'], 'maven'],
   ['etcd', ['--version'], 'etcd-server'],
   ['mysql', ['--version'], 'mariadb-client'],
   ['mariadbd', ['--version'], 'mariadb-server'],
   ['python3', ['-c', 'import venv, ensurepip'], 'python3-venv'],
+  ['go', ['version'], 'golang-go'],
 ]
 
 const missing = PACKAGES.filter(([command, args]) => !hasCommand(command, ...args)).map(([, , name]) => name)

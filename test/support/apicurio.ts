@@ -14,7 +14,7 @@ const ARTIFACT = 'io.apicurio:apicurio-registry-app'
 const folder = (): string => cacheFolder('apicurio', VERSION)
 
 export async function available(): Promise<Availability> {
-  if (!hasCommand('java', '-version')) return 'Java is missing (Debian: apt-get install openjdk-17-jre-headless)'
+  if (!hasCommand('java', '-version')) return 'Java is missing (Debian: apt-get install default-jdk-headless)'
   if (!existsSync(join(folder(), 'complete'))) return 'Apicurio is missing (run: npm run setup:test)'
   return true
 }

@@ -42,7 +42,7 @@ let hasJava: boolean | undefined
 /** True when the jars and Java are there. */
 export async function available(): Promise<Availability> {
   hasJava ??= hasCommand('java', '-version')
-  if (!hasJava) return 'Java is missing (Debian: apt-get install openjdk-17-jre-headless)'
+  if (!hasJava) return 'Java is missing (Debian: apt-get install default-jdk-headless)'
   if (!existsSync(join(jars(), 'complete'))) return 'the jars of Apache Kafka are missing (run: npm run setup:test)'
   return true
 }

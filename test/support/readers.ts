@@ -29,7 +29,7 @@ const VERSION = 'flink-1.20.1-debezium-2.7.4'
 const jars = (): string => cacheFolder('readers', VERSION)
 
 export async function available(): Promise<Availability> {
-  if (!hasCommand('javac', '-version')) return 'javac is missing (Debian: apt-get install openjdk-17-jdk-headless)'
+  if (!hasCommand('javac', '-version')) return 'javac is missing (Debian: apt-get install default-jdk-headless)'
   if (existsSync(join(jars(), 'complete'))) return true
   return 'the jars of Flink and Debezium are missing (run: npm run setup:test)'
 }

@@ -32,7 +32,7 @@ let hasJava: boolean | undefined
 /** True when the jars and a Java compiler are there. */
 export async function available(): Promise<Availability> {
   hasJava ??= hasCommand('javac', '-version')
-  if (!hasJava) return 'a Java compiler is missing (Debian: apt-get install openjdk-17-jdk-headless)'
+  if (!hasJava) return 'a Java compiler is missing (Debian: apt-get install default-jdk-headless)'
   if (!CLIENTS.every(isComplete)) return "the jars of TiKV's Java client are missing (run: npm run setup:test)"
   return true
 }
