@@ -56,7 +56,8 @@ if (mode === 'feed') {
       let stream = streams.get(storeId)
       if (stream === undefined) {
         const store = await pd.store(storeId, signal)
-        const options = { 'grpc.max_receive_message_length': 256 << 20 }
+        // As the event feed's own connections are.
+        const options = { 'grpc.max_receive_message_length': 256 << 20, 'grpc-node.flow_control_window': 8 << 20 }
         const client = new Client(store?.address ?? '', credentials.createInsecure(), options)
         const metadata = new Metadata()
         metadata.set('features', 'stream-multiplexing')
