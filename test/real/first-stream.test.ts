@@ -77,7 +77,8 @@ for (const [failPoint, { name, uri, read }] of [
     if (!(await requireOrSkip(t, kafkaAvailable, pythonAvailable))) return
     await using kafka = await startKafka()
     await using playground = await startPlayground()
-    let server = await startServer({ pd: playground.pd, env: { TIDEWIRE_FAIL_POINTS: failPoint } })
+    const oneWorker = { pd: playground.pd, args: ['--data-workers', '1'] }
+    let server = await startServer({ ...oneWorker, env: { TIDEWIRE_FAIL_POINTS: failPoint } })
     try {
       const topic = 'killed'
       await using workload = await openWorkload({
@@ -92,7 +93,7 @@ for (const [failPoint, { name, uri, read }] of [
       await waitFor('the server to die at its fail point', () => !server.process.alive)
       await workload.run(64)
       await server[Symbol.asyncDispose]()
-      server = await startServer({ pd: playground.pd })
+      server = await startServer(oneWorker)
       await workload.run(64)
       await caughtUp(server, 'first', await clusterTs(server, playground.pd), 90_000)
       await verify(read(await consumeAll(kafka.bootstrap, [topic])), workload, playground)
