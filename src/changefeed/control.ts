@@ -219,18 +219,14 @@ class ChangefeedControl implements AsyncDisposable {
 
   /** The tables' new schemas leave for the workers before any grant above the DDL can. */
   #takeJob(job: FinishedJob): void {
-    const { tracker, epoch } = this.#parts
-    const ddls = tracker.apply(job)
+    const ddls = this.#parts.tracker.apply(job)
     if (ddls.length > 0) this.#checkRoutes(job.commitTs)
     for (const tracked of ddls) {
       this.#pending.push(tracked)
       const { commitTs } = tracked.event
       for (const physicalId of tracked.touched) {
         const owned = this.#spans.get(physicalId)
-        if (owned === undefined) continue
-        for (const schema of tracker.schemasFrom(physicalId, commitTs)) {
-          this.#parts.workers.post(owned.worker, { type: 'table-schema', epoch, ...schema })
-        }
+        if (owned !== undefined) this.#postSchemas(owned.worker, physicalId, commitTs)
       }
     }
   }
@@ -266,9 +262,7 @@ class ChangefeedControl implements AsyncDisposable {
       if (this.#spans.get(physicalId) !== undefined) continue
       const range = tableRecordRange(physicalId)
       const { span, worker, incarnation, spanSeq } = this.#spans.add({ ...range, tableId: physicalId }, checkpointTs)
-      for (const schema of tracker.schemasFrom(physicalId, schemaTs)) {
-        workers.post(worker, { type: 'table-schema', epoch, ...schema })
-      }
+      this.#postSchemas(worker, physicalId, schemaTs)
       workers.post(worker, { type: 'add-span', epoch, spanSeq, span, incarnation, checkpointTs })
     }
     const names = new Map(tables.map(({ schema, table }) => [`${schema}\0${table}`, { schema, table }]))
@@ -371,6 +365,14 @@ class ChangefeedControl implements AsyncDisposable {
         }
         await clock.sleep(backoffMs(attempt, SINK_RETRY_BASE_MS, SINK_RETRY_CAP_MS), this.#signal)
       }
+    }
+  }
+
+  /** The schema for rows right above `from`, and every later one known. */
+  #postSchemas(worker: number, physicalId: bigint, from: Ts): void {
+    const { tracker, workers, epoch } = this.#parts
+    for (const schema of tracker.schemasFrom(physicalId, from)) {
+      workers.post(worker, { type: 'table-schema', epoch, ...schema })
     }
   }
 

@@ -18,6 +18,3 @@ export const tsOfMs = (ms: number, logical = 0): Ts => Ts((BigInt(Math.trunc(ms)
 
 /** Exact wall clock in ms; for files, headers and messages. */
 export const physicalMs = (ts: Ts): number => Number(ts >> 18n)
-
-/** Wall clock in ms, at most 1 ms off, half the cost of {@link physicalMs}; for lag metrics only. */
-export const approximateMs = (ts: Ts): number => Math.floor(Number(ts) / 0x40000)
