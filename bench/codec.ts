@@ -7,7 +7,7 @@ import { memoryRegistry } from '../test/support/memory-registry.ts'
 import { testTable } from '../test/support/table-version.ts'
 import { createProtocol } from '../src/codec/protocols.ts'
 import type { CodecSettings } from '../src/config/sink-settings.ts'
-import type { EncodedMessage } from '../src/event/encoded.ts'
+import { Messages } from '../src/event/encoded.ts'
 import type { RowChange, Values } from '../src/event/row-change.ts'
 import type { TableVersion } from '../src/event/table-version.ts'
 import { Ts } from '../src/tidb/ts.ts'
@@ -137,10 +137,10 @@ async function encoderOf(table: TableVersion, rows: readonly RowChange[], settin
   await protocol.prepare?.(table, 'topic', new AbortController().signal)
   const encoder = protocol.compile(table)
   return () => {
-    const messages: EncodedMessage[] = []
+    const messages = new Messages()
     for (const row of rows) encoder.encode(row, 0, messages)
     encoder.flush(messages)
-    return messages.reduce((bytes, { key, value }) => bytes + (key?.length ?? 0) + (value?.length ?? 0), 0)
+    return [...messages].reduce((bytes, { key, value }) => bytes + (key?.length ?? 0) + (value?.length ?? 0), 0)
   }
 }
 

@@ -165,7 +165,7 @@ async function read(endpoint: string, count: number, seconds: number): Promise<v
   const failed = Promise.withResolvers<never>()
   const startTs = await pd.tso(signal)
   const subscription = feed.subscribe(tableRecordRange(TABLE), startTs, {
-    rows() {},
+    row() {},
     resolved: () => resolved++,
     failed: failed.reject,
   })

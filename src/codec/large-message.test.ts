@@ -5,7 +5,7 @@ import { codecSettings } from '../../test/support/codec-settings.ts'
 import { testTable } from '../../test/support/table-version.ts'
 import { CdcError } from '../base/errors.ts'
 import type { CodecSettings, LargeMessageSettings, MessageCompression, ProtocolName } from '../config/sink-settings.ts'
-import type { EncodedMessage } from '../event/encoded.ts'
+import { type EncodedMessage, Messages } from '../event/encoded.ts'
 import type { RowChange } from '../event/row-change.ts'
 import { Ts } from '../tidb/ts.ts'
 import { decodeCanalJson } from './canal-json/decode.ts'
@@ -51,12 +51,12 @@ function send(
   })
   let ids = 0
   const encoder = createProtocol(settings, { timeZone: 'UTC', now: () => 1, newId: () => `id${++ids}` }).compile(of)
-  const messages: EncodedMessage[] = []
+  const messages = new Messages()
   for (const row of rows) {
     encoder.encode({ startTs: Ts(1n), commitTs: Ts(5n), before: undefined, after: undefined, ...row }, 0, messages)
   }
   encoder.flush(messages)
-  return messages.map((message) => {
+  return [...messages].map((message) => {
     const value = message.value ?? empty
     // The parts of open-protocol are compressed, not the whole.
     return { ...message, plain: protocol === 'open-protocol' ? value : decompressValue(compression, value) }

@@ -1,5 +1,5 @@
 import type { DdlEvent } from '../event/ddl-event.ts'
-import type { EncodedMessage } from '../event/encoded.ts'
+import type { Messages } from '../event/encoded.ts'
 import type { RowChange } from '../event/row-change.ts'
 import type { TableVersion } from '../event/table-version.ts'
 import type { Ts } from '../tidb/ts.ts'
@@ -7,9 +7,9 @@ import type { Ts } from '../tidb/ts.ts'
 /** Encodes the rows of one table version; compiled once, called per row. It has no await and keeps no row. */
 export interface RowEncoder {
   /** Appends the row to the message being built for `partition`; finished messages go to `out`, in order. */
-  encode(row: RowChange, partition: number, out: EncodedMessage[]): void
+  encode(row: RowChange, partition: number, out: Messages): void
   /** Ends the messages being built, in the order in which they were begun. Called at the end of each raw batch. */
-  flush(out: EncodedMessage[]): void
+  flush(out: Messages): void
 }
 
 /** Key and value of a message that is not a row: a DDL, a watermark. */

@@ -1,8 +1,9 @@
 import type { Ts } from '../tidb/ts.ts'
+import type { RawRows } from './raw-row.ts'
 
 /**
- * One committed change of one key. `key` is raw (`t…_r…`), not memcomparable-encoded. The bytes are views into the
- * received frame until the sorter copies them. Rows of one transaction share the same `Ts` values.
+ * One committed change of one key, as an object of its own; what carries many rows uses `RawRow`. `key` is raw (`t…_r…`),
+ * not memcomparable-encoded.
  */
 export interface RawKv {
   readonly startTs: Ts
@@ -26,7 +27,7 @@ export interface Position {
 
 /** Rows of one span in sorter order (commitTs, startTs, delete < update < insert, key), never empty. */
 export interface RawBatch {
-  readonly rows: readonly RawKv[]
+  readonly rows: RawRows
   /** `whole`: whole transactions. The others: pieces of one transaction that is larger than a batch. */
   readonly part: 'whole' | 'first' | 'middle' | 'last'
   readonly end: Position

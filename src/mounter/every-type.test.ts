@@ -7,7 +7,7 @@ import { codecSettings } from '../../test/support/codec-settings.ts'
 import { columnInfo, fieldType, indexInfo, tableInfo } from '../../test/support/field-type.ts'
 import { createProtocol } from '../codec/protocols.ts'
 import type { ProtocolName } from '../config/sink-settings.ts'
-import type { EncodedMessage } from '../event/encoded.ts'
+import { type EncodedMessage, Messages } from '../event/encoded.ts'
 import type { RowChange } from '../event/row-change.ts'
 import type { TableVersion } from '../event/table-version.ts'
 import { wrapTable } from '../event/wrap-table.ts'
@@ -205,11 +205,11 @@ function json(message: EncodedMessage | undefined, from = 0): { data?: unknown; 
 }
 
 function messageOf(protocol: ProtocolName, table: TableVersion, row: RowChange): EncodedMessage | undefined {
-  const out: EncodedMessage[] = []
+  const out = new Messages()
   const encoder = createProtocol(codecSettings({ protocol }), { timeZone: 'UTC' }).compile(table)
   encoder.encode(row, 0, out)
   encoder.flush(out)
-  return out[0]
+  return out.at(0)
 }
 
 /** The row with a checksum of a version; version 0 is over the columns, the others over the bytes. */

@@ -1,3 +1,4 @@
+import { Messages } from '../event/encoded.ts'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { testTable } from '../../test/support/table-version.ts'
@@ -15,7 +16,12 @@ function batchOf(...uploads: readonly (string | undefined)[]): EncodedBatch {
     const message = { partition: 0, key: null, value, rows: 1 }
     return name === undefined ? message : { ...message, upload: { name, content: value } }
   })
-  return { table, topic: 't', messages, bytes: 0, end: { commitTs: Ts(1n), startTs: Ts(1n), complete: true } }
+  return {
+    table,
+    topic: 't',
+    messages: Messages.of(messages),
+    end: { commitTs: Ts(1n), startTs: Ts(1n), complete: true },
+  }
 }
 
 /** Writes end when the test says so. */

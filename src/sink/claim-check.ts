@@ -26,7 +26,7 @@ export class ClaimChecks implements AsyncDisposable {
 
   /** undefined = the batch can be sent at once. Error: `CDC:ErrS3StorageAPI`; then no later batch may pass. */
   pass(batch: EncodedBatch): Promise<void> | undefined {
-    const large = batch.messages.some((message) => message.upload !== undefined)
+    const large = batch.messages.uploads !== undefined
     if (!large) return this.#gate
     const gate = this.#store(batch, this.#gate)
     this.#gate = gate
@@ -41,7 +41,7 @@ export class ClaimChecks implements AsyncDisposable {
   async #store(batch: EncodedBatch, before: Promise<void> | undefined): Promise<void> {
     await before
     const storage = await this.#storage
-    const uploads = batch.messages.flatMap(({ upload }) => upload ?? [])
+    const uploads = [...(batch.messages.uploads?.values() ?? [])]
     for (let at = 0; at < uploads.length; at += AT_ONCE) {
       if (!this.#fence.open())
         throw new CdcError('CDC:ErrCaptureSuicide', 'the lease of this capture has ended, nothing more is written')

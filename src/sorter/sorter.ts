@@ -1,4 +1,5 @@
 import { opOrder, type RawBatch, type RawKv } from '../event/raw-kv.ts'
+import type { RawRow, RawRows } from '../event/raw-row.ts'
 import type { Quota } from '../spill/quota.ts'
 import type { Slab, SlabAllocator } from '../spill/slabs.ts'
 import { type Ts, zeroTs } from '../tidb/ts.ts'
@@ -9,8 +10,8 @@ import { type Ts, zeroTs } from '../tidb/ts.ts'
  */
 export interface SpanSorter extends Disposable {
   readonly resolvedTs: Ts
-  /** Copies the rows out of their frame. A row at or below the resolvedTs is a broken invariant. */
-  add(rows: readonly RawKv[]): void
+  /** Copies the row out of its frame. A row at or below the resolvedTs is a broken invariant. */
+  add(row: RawRow): void
   /** Nothing at or below `ts` will be added any more: it becomes readable. */
   resolve(ts: Ts): void
   /** A cursor at the first row above `after`. */
@@ -73,6 +74,14 @@ function copyEntry(row: RawKv, slabs: SlabAllocator): Entry {
   }
 }
 
+const listed = (entries: readonly RawKv[]): RawRows => ({
+  length: entries.length,
+  read(index, row) {
+    const entry = entries[index]
+    if (entry !== undefined) row.set(entry)
+  },
+})
+
 /** Objects and array slots around an entry's bytes; measured, on a 64-bit V8. */
 const ENTRY_OVERHEAD_BYTES = 440
 /** Rows per run: what is released and freed at once. */
@@ -124,13 +133,11 @@ export function createMemorySorter(slabs: SlabAllocator, quota: Quota): SpanSort
     get resolvedTs() {
       return resolvedTs
     },
-    add(rows) {
-      for (const row of rows) {
-        if (row.commitTs <= resolvedTs)
-          throw new RangeError(`a row with commitTs ${row.commitTs} came after resolvedTs ${resolvedTs}`)
-        pending.push(copyEntry(row, slabs))
-      }
-      account(rows.length)
+    add(row) {
+      if (row.commitTs <= resolvedTs)
+        throw new RangeError(`a row with commitTs ${row.commitTs} came after resolvedTs ${resolvedTs}`)
+      pending.push(copyEntry(row.toRawKv(), slabs))
+      account(1)
     },
     resolve(ts) {
       if (ts <= resolvedTs) return
@@ -192,7 +199,12 @@ export function createMemorySorter(slabs: SlabAllocator, quota: Quota): SpanSort
           insideTransaction = piece
           next = index
           const { commitTs, startTs } = rows.at(-1) ?? last
-          return { rows, bytes, part, end: { commitTs, startTs, complete: at(next)?.commitTs !== commitTs } }
+          return {
+            rows: listed(rows),
+            bytes,
+            part,
+            end: { commitTs, startTs, complete: at(next)?.commitTs !== commitTs },
+          }
         },
         rewindTransaction() {
           next = transactionStart

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { testTable } from '../../test/support/table-version.ts'
 import { type Clock, systemClock } from '../base/clock.ts'
 import type { BootstrapSettings } from '../config/sink-settings.ts'
-import type { EncodedMessage } from '../event/encoded.ts'
+import { type EncodedMessage, Messages } from '../event/encoded.ts'
 import { Bootstraps } from './bootstraps.ts'
 import type { RowPlan } from './row-plan.ts'
 
@@ -27,9 +27,9 @@ function start(changes: Partial<BootstrapSettings> = {}) {
 test('the first rows of a table follow its announcement on every partition, later ones follow none', () => {
   const { bootstraps } = start()
   const plan = planOf(1n)
-  const first = bootstraps.before(plan, [row])
+  const first = bootstraps.before(plan, Messages.of([row]))
   assert.deepEqual(
-    first.map(({ partition, rows }) => [partition, rows]),
+    [...first].map(({ partition, rows }) => [partition, rows]),
     [
       [0, 0],
       [1, 0],
@@ -37,9 +37,9 @@ test('the first rows of a table follow its announcement on every partition, late
       [1, 1],
     ],
   )
-  assert.deepEqual(bootstraps.before(plan, [row]), [row])
+  assert.deepEqual([...bootstraps.before(plan, Messages.of([row]))], [row])
   bootstraps.forget()
-  assert.equal(bootstraps.before(plan, [row]).length, 4)
+  assert.equal(bootstraps.before(plan, Messages.of([row])).length, 4)
   assert.deepEqual(
     start({ toAllPartitions: false })
       .bootstraps.announce(plan)
@@ -51,9 +51,9 @@ test('the first rows of a table follow its announcement on every partition, late
 test('a table is due again after its time or its rows, but looked at every 5 s only', () => {
   const { bootstraps, advance } = start()
   const [busy, quiet] = [planOf(1n), planOf(2n)]
-  bootstraps.before(busy, [row])
-  bootstraps.before(quiet, [row])
-  for (let i = 0; i < 10; i++) bootstraps.before(busy, [row])
+  bootstraps.before(busy, Messages.of([row]))
+  bootstraps.before(quiet, Messages.of([row]))
+  for (let i = 0; i < 10; i++) bootstraps.before(busy, Messages.of([row]))
   assert.deepEqual(bootstraps.due(), [])
   advance(5000)
   assert.deepEqual(bootstraps.due(), [busy])
@@ -66,20 +66,20 @@ test('a table is due again after its time or its rows, but looked at every 5 s o
 test('a table without rows for half an hour is forgotten, and announced with its next row', () => {
   const { bootstraps, advance } = start()
   const plan = planOf(1n)
-  bootstraps.before(plan, [row])
+  bootstraps.before(plan, Messages.of([row]))
   for (let minute = 0; minute < 31; minute++) {
     advance(60_000)
     for (const due of bootstraps.due()) bootstraps.announce(due)
   }
   assert.deepEqual(bootstraps.due(), [])
-  assert.equal(bootstraps.before(plan, [row]).length, 4)
+  assert.equal(bootstraps.before(plan, Messages.of([row])).length, 4)
 })
 
 test('rows go by the newest plan of their table', () => {
   const { bootstraps, advance } = start()
   const [older, newer] = [planOf(1n), planOf(1n)]
-  bootstraps.before(older, [row])
-  bootstraps.before(newer, [row])
+  bootstraps.before(older, Messages.of([row]))
+  bootstraps.before(newer, Messages.of([row]))
   advance(120_000)
   assert.deepEqual(bootstraps.due(), [newer])
 })

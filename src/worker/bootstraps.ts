@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { ControlMessage } from '../codec/protocol.ts'
 import type { BootstrapSettings } from '../config/sink-settings.ts'
-import type { EncodedMessage } from '../event/encoded.ts'
+import { type EncodedMessage, Messages } from '../event/encoded.ts'
 import type { RowPlan } from './row-plan.ts'
 
 /** How often it is looked whether a table is due, ms. */
@@ -42,10 +42,10 @@ export class Bootstraps {
   }
 
   /** Messages with rows of a table, behind its announcement where there was none before. */
-  before(plan: RowPlan, messages: EncodedMessage[]): EncodedMessage[] {
+  before(plan: RowPlan, messages: Messages): Messages {
     const now = this.#clock.monotonic()
     const known = this.#tables.get(plan.table.physicalId)
-    if (known === undefined) return [...this.announce(plan), ...messages]
+    if (known === undefined) return Messages.of([...this.announce(plan), ...messages])
     known.plan = plan
     known.rowsSince += messages.length
     known.lastRowAt = now

@@ -1,3 +1,4 @@
+import { rowOf } from '../../test/support/raw-rows.ts'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -210,7 +211,7 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole()): Har
       for (let left = count; left > 0; left--) {
         const write = sinks.at(-1)?.open.shift()
         if (write === undefined) return
-        delivered.push(...write.batch.messages.map(({ value }) => Buffer.from(value ?? []).toString()))
+        delivered.push(...[...write.batch.messages].map(({ value }) => Buffer.from(value ?? []).toString()))
         write.done.resolve()
         await turn()
       }
@@ -233,7 +234,8 @@ async function until(condition: () => boolean, what: string): Promise<void> {
 test('rows leave only when they are resolved and granted, and the checkpoint follows the acknowledgements', async () => {
   await using harness = start()
   harness.addTable(1, 100)
-  harness.feed.of(1).rows([row(1, 1, 110, 1), row(1, 2, 120, 2)])
+  harness.feed.of(1).row(rowOf(row(1, 1, 110, 1)))
+  harness.feed.of(1).row(rowOf(row(1, 2, 120, 2)))
   harness.feed.of(1).resolved(ts(130))
   await turn()
   assert.equal(harness.sinks.at(-1)?.open.length ?? 0, 0)
@@ -254,7 +256,7 @@ test("a table's own barrier holds only that table", async () => {
   harness.addTable(1, 100)
   harness.addTable(2, 100)
   for (const id of [1, 2]) {
-    harness.feed.of(id).rows([row(id, 1, 150, id)])
+    harness.feed.of(id).row(rowOf(row(id, 1, 150, id)))
     harness.feed.of(id).resolved(ts(200))
   }
   harness.grant(180, [[2, 140]])
@@ -280,7 +282,7 @@ test('a sink that cannot be opened is a warning, and tried again', async () => {
 test('beyond memory-quota the changefeed stops with a named error and frees its memory', async () => {
   await using harness = start(1 << 20)
   harness.addTable(1, 100)
-  for (let id = 0; id < 5000; id++) harness.feed.of(1).rows([row(1, id, 110, id)])
+  for (let id = 0; id < 5000; id++) harness.feed.of(1).row(rowOf(row(1, id, 110, id)))
   const trouble = harness.posted.find((message) => message.type === 'trouble')
   assert.equal(trouble?.code, 'CDC:ErrMemoryQuotaExceeded')
   assert.equal(trouble?.level, 'error')
@@ -292,7 +294,8 @@ test('a row that does not decode stops the changefeed alone, whatever was handed
   await using harness = start()
   harness.addTable(1, 100)
   harness.run.addTable({ type: 'table-schema', epoch: 1n, physicalId: 1n, schema: 'd', version: ts(115), info })
-  harness.feed.of(1).rows([row(1, 1, 110, 1), { ...row(1, 2, 120, 2), value: Buffer.from('not a row') }])
+  harness.feed.of(1).row(rowOf(row(1, 1, 110, 1)))
+  harness.feed.of(1).row(rowOf({ ...row(1, 2, 120, 2), value: Buffer.from('not a row') }))
   harness.feed.of(1).resolved(ts(130))
   harness.grant(130)
   await until(() => harness.posted.some(({ type }) => type === 'trouble'), 'the error')
@@ -310,7 +313,7 @@ test('a downstream that cannot be asked for its partitions is a lost sink', asyn
   t.mock.method(FakeSink.prototype, 'partitions', refuse, { times: 1 })
   await using harness = start()
   harness.addTable(1, 100)
-  harness.feed.of(1).rows([row(1, 1, 110, 1)])
+  harness.feed.of(1).row(rowOf(row(1, 1, 110, 1)))
   harness.feed.of(1).resolved(ts(130))
   harness.grant(130)
   await until(() => harness.sinks.length === 2 && harness.sinks.at(-1)?.open.length === 1, 'the row in a second sink')
@@ -327,7 +330,7 @@ test('a downstream that cannot be asked for its partitions is a lost sink', asyn
 test('a removed span waits for what was handed to the sink', async () => {
   await using harness = start()
   harness.addTable(1, 100)
-  harness.feed.of(1).rows([row(1, 1, 110, 1)])
+  harness.feed.of(1).row(rowOf(row(1, 1, 110, 1)))
   harness.feed.of(1).resolved(ts(120))
   harness.grant(120)
   await until(() => harness.sinks.at(-1)?.open.length === 1, 'the row')
@@ -371,7 +374,7 @@ test('whatever breaks in between: every row is delivered, per key in commit orde
             return row(action.table, id, commit, commit, at % 2 === 0 ? undefined : 1)
           })
           now += action.rows * 2
-          harness.feed.of(action.table).rows(rows)
+          for (const kv of rows) harness.feed.of(action.table).row(rowOf(kv))
         } else if (action.type === 'ack') {
           await harness.acknowledge(action.count)
         } else if (action.type === 'resolve') {
@@ -417,7 +420,7 @@ test('a transaction larger than a batch survives the loss of the sink at any of 
   for (let breakAt = 0; breakAt < 4; breakAt++) {
     await using harness = start()
     harness.addTable(1, 100)
-    harness.feed.of(1).rows(rows)
+    for (const kv of rows) harness.feed.of(1).row(rowOf(kv))
     harness.feed.of(1).resolved(ts(130))
     harness.grant(130)
     await until(() => (harness.sinks.at(-1)?.open.length ?? 0) > breakAt, 'the pieces')
@@ -449,7 +452,8 @@ const BOOTSTRAP: BootstrapSettings = { intervalMs: 1e9, messages: 1e9, toAllPart
 test('a table is announced before its first row, and again after the sink was lost', async () => {
   await using harness = start(1 << 28, 0, blackhole(BOOTSTRAP))
   harness.addTable(1, 100)
-  harness.feed.of(1).rows([row(1, 1, 110, 1), row(1, 2, 120, 2)])
+  harness.feed.of(1).row(rowOf(row(1, 1, 110, 1)))
+  harness.feed.of(1).row(rowOf(row(1, 2, 120, 2)))
   harness.feed.of(1).resolved(ts(130))
   harness.grant(110)
   await until(() => harness.sinks.at(-1)?.open.length === 1, 'the first row')
@@ -498,7 +502,8 @@ test('rows on the way when a DDL comes are read with the schema before it, later
     harness.run.addTable({ type: 'table-schema', epoch: 1n, physicalId: 1n, schema: 'd', version: ts(at), info: bytes })
   harness.addTable(1, 100)
   // Everything is in the sorter before the first DDL is known: rows at its ts belong before it.
-  harness.feed.of(1).rows([119, 120, 121, 130, 131, 140, 141].map((at, id) => row(1, id, at, at)))
+  for (const [id, at] of [119, 120, 121, 130, 131, 140, 141].entries())
+    harness.feed.of(1).row(rowOf(row(1, id, at, at)))
   harness.feed.of(1).resolved(ts(200))
   harness.grant(120)
   await until(() => harness.sinks.at(-1)?.open.length === 1, 'the rows up to the first DDL')

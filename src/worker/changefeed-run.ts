@@ -15,8 +15,9 @@ import type {
 } from '../changefeed/messages.ts'
 import type { Protocol } from '../codec/protocol.ts'
 import type { Dispatcher } from '../dispatcher/dispatcher.ts'
-import type { EncodedMessage } from '../event/encoded.ts'
-import type { Position, RawBatch, RawKv } from '../event/raw-kv.ts'
+import { Messages } from '../event/encoded.ts'
+import type { Position, RawBatch } from '../event/raw-kv.ts'
+import { RawRow, type RawRows } from '../event/raw-row.ts'
 import { wrapTable } from '../event/wrap-table.ts'
 import type { Filter } from '../filter/filter.ts'
 import type { IntegrityOptions } from '../mounter/integrity.ts'
@@ -82,6 +83,7 @@ export class ChangefeedRun implements AsyncDisposable {
   /** Spans whose tables are announced before anything else. */
   readonly #unannounced: SpanRun[] = []
   readonly #wakeup = new Wakeup()
+  readonly #row = new RawRow()
   readonly #finished: Promise<void>
   readonly #ticker: NodeJS.Timeout
   #sink: RowSink | undefined
@@ -128,7 +130,7 @@ export class ChangefeedRun implements AsyncDisposable {
       message.span,
       message.checkpointTs,
       {
-        rows: (rows) => this.#guard(() => this.#receive(span, rows)),
+        row: (row) => this.#guard(() => this.#receive(span, row)),
         resolved: (ts) =>
           this.#guard(() => {
             span.sorter.resolve(ts)
@@ -169,9 +171,9 @@ export class ChangefeedRun implements AsyncDisposable {
     this.#slabs[Symbol.dispose]()
   }
 
-  #receive(span: SpanRun, rows: readonly RawKv[]): void {
-    span.sorter.add(rows)
-    this.#parts.metrics.received(rows.length)
+  #receive(span: SpanRun, row: RawRow): void {
+    span.sorter.add(row)
+    this.#parts.metrics.received(1)
     if (!this.#quota.exceeded()) return
     const limit = this.#quota.limitBytes
     const text = `the changes that wait for the sink need more than memory-quota = ${limit} bytes; spilling to disk is not built yet: raise memory-quota and resume, nothing is lost`
@@ -247,10 +249,11 @@ export class ChangefeedRun implements AsyncDisposable {
     const table = this.#tables.get(span.span.tableId) ?? new TableHistory(span.span.tableId)
     const pieces: PlannedRows[] = []
     for (let from = 0; from < rows.length;) {
-      const commitTs = rows[from]?.commitTs ?? zeroTs
+      rows.read(from, this.#row)
+      const { commitTs } = this.#row
       const plan = await table.planAt(commitTs, (schema) => this.#compile(schema))
       const endTs = table.endOfPlan(commitTs)
-      const to = endTs === undefined ? rows.length : firstAbove(rows, from, endTs)
+      const to = endTs === undefined ? rows.length : firstAbove(rows, from, endTs, this.#row)
       pieces.push({ plan, from, to })
       from = to
     }
@@ -260,20 +263,16 @@ export class ChangefeedRun implements AsyncDisposable {
   /** Encodes and hands to the sink; the acknowledgements are added to `writes`. */
   #send(pieces: readonly PlannedRows[], batch: RawBatch, pass: Pass, writes: Promise<void>[]): void {
     for (const { plan, from, to } of pieces) {
-      const messages: EncodedMessage[] = []
+      const messages = new Messages()
       plan.run(batch.rows, from, to, pass, messages)
       if (messages.length === 0) continue
       writes.push(this.#write(plan, this.#bootstraps?.before(plan, messages) ?? messages, batch.end))
     }
   }
 
-  #write({ table, topic }: RowPlan, messages: readonly EncodedMessage[], end: Position): Promise<void> {
-    let bytes = 0
-    for (const message of messages) bytes += (message.value?.length ?? 0) + (message.key?.length ?? 0)
+  #write({ table, topic }: RowPlan, messages: Messages, end: Position): Promise<void> {
     const sink = this.#sink
-    return sink === undefined
-      ? Promise.resolve()
-      : sink.write({ table, topic, messages, bytes, end }, this.#stop.signal)
+    return sink === undefined ? Promise.resolve() : sink.write({ table, topic, messages, end }, this.#stop.signal)
   }
 
   /** Announces the tables that joined; nothing of them has been sent yet. */
@@ -299,7 +298,9 @@ export class ChangefeedRun implements AsyncDisposable {
   #announce(bootstraps: Bootstraps, plan: RowPlan): void {
     const sinkNumber = this.#sinkNumber
     const end = { commitTs: zeroTs, startTs: zeroTs, complete: false }
-    this.#write(plan, bootstraps.announce(plan), end).catch((error: unknown) => this.#sinkLost(sinkNumber, error))
+    this.#write(plan, Messages.of(bootstraps.announce(plan)), end).catch((error: unknown) =>
+      this.#sinkLost(sinkNumber, error),
+    )
   }
 
   #acknowledged(span: SpanRun, batch: RawBatch, inFlight: InFlight, rows: number): void {
@@ -510,7 +511,10 @@ function openBootstraps({ open, protocol, clock }: ChangefeedRunParts): Bootstra
 }
 
 /** Index of the first row from `from` on with commitTs above `ts`. */
-function firstAbove(rows: readonly RawKv[], from: number, ts: Ts): number {
-  const index = rows.findIndex((row, at) => at >= from && row.commitTs > ts)
-  return index < 0 ? rows.length : index
+function firstAbove(rows: RawRows, from: number, ts: Ts, row: RawRow): number {
+  for (let index = from; index < rows.length; index++) {
+    rows.read(index, row)
+    if (row.commitTs > ts) return index
+  }
+  return rows.length
 }

@@ -1,7 +1,8 @@
+import { rowsOf } from '../../test/support/raw-rows.ts'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { testTable } from '../../test/support/table-version.ts'
-import type { EncodedMessage } from '../event/encoded.ts'
+import { Messages } from '../event/encoded.ts'
 import type { RawKv } from '../event/raw-kv.ts'
 import type { RowChange, Values } from '../event/row-change.ts'
 import { Ts } from '../tidb/ts.ts'
@@ -41,12 +42,16 @@ function run(rows: readonly Sides[], splitUpdates: boolean, pass: 'all' | 'delet
     },
     splitUpdates,
   })
-  const raws = changes.map(
-    ({ startTs, commitTs }, i) => ({ startTs, commitTs, key: Uint8Array.of(i) }) as unknown as RawKv,
-  )
-  const out: EncodedMessage[] = []
-  plan.run(raws, 0, raws.length, pass, out)
-  return out.map(({ value }) => Buffer.from(value ?? []).toString())
+  const raws = changes.map(({ startTs, commitTs }, i): RawKv => ({
+    startTs,
+    commitTs,
+    key: Uint8Array.of(i),
+    value: undefined,
+    oldValue: undefined,
+  }))
+  const out = new Messages()
+  plan.run(rowsOf(raws), 0, raws.length, pass, out)
+  return [...out].map(({ value }) => Buffer.from(value ?? []).toString())
 }
 
 const rows: readonly Sides[] = [

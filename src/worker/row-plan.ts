@@ -1,5 +1,6 @@
 import type { RowEncoder } from '../codec/protocol.ts'
-import type { EncodedMessage } from '../event/encoded.ts'
+import type { Messages } from '../event/encoded.ts'
+import { RawRow, type RawRows } from '../event/raw-row.ts'
 import type { RawKv } from '../event/raw-kv.ts'
 import type { RowChange, Value, Values } from '../event/row-change.ts'
 import { ColumnFlag, type TableVersion } from '../event/table-version.ts'
@@ -15,7 +16,7 @@ export interface RowPlan {
   readonly partitions: number
   /** True where updates of unique columns are split, so that the order inside a transaction matters. */
   readonly splits: boolean
-  run(rows: readonly RawKv[], from: number, to: number, pass: Pass, out: EncodedMessage[]): void
+  run(rows: RawRows, from: number, to: number, pass: Pass, out: Messages): void
 }
 
 export interface RowPlanParts {
@@ -39,8 +40,9 @@ export function compileRowPlan(parts: RowPlanParts): RowPlan {
     (flags & (ColumnFlag.UniqueKey | ColumnFlag.HandleKey)) === 0 ? [] : [at],
   )
   const splits = parts.splitUpdates && keyed.length > 0
+  const stored = new RawRow()
 
-  const send = (row: RowChange, out: EncodedMessage[]): void =>
+  const send = (row: RowChange, out: Messages): void =>
     encoder?.encode(select === undefined ? row : select(row), partitionOf(row), out)
 
   const changesKey = (before: Values, after: Values): boolean =>
@@ -51,7 +53,7 @@ export function compileRowPlan(parts: RowPlanParts): RowPlan {
   const inserts: RowChange[] = []
 
   /** Sends deletes at once and keeps the others until {@link finish}. */
-  const take = (row: RowChange, pass: Pass, out: EncodedMessage[]): void => {
+  const take = (row: RowChange, pass: Pass, out: Messages): void => {
     const { before, after } = row
     if (before === undefined || after === undefined) {
       if (after !== undefined) inserts.push(row)
@@ -64,7 +66,7 @@ export function compileRowPlan(parts: RowPlanParts): RowPlan {
     }
   }
 
-  const finish = (pass: Pass, out: EncodedMessage[]): void => {
+  const finish = (pass: Pass, out: Messages): void => {
     if (pass !== 'deletes') {
       for (const row of updates) send(row, out)
       for (const row of inserts) send(row, out)
@@ -81,8 +83,8 @@ export function compileRowPlan(parts: RowPlanParts): RowPlan {
     run(rows, from, to, pass, out) {
       let last: RawKv | undefined
       for (let at = from; at < to; at++) {
-        const raw = rows[at]
-        if (raw === undefined) break
+        rows.read(at, stored)
+        const raw = stored.toRawKv()
         if (splits && last !== undefined && (last.commitTs !== raw.commitTs || last.startTs !== raw.startTs)) {
           finish(pass, out)
         }

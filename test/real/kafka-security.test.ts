@@ -1,4 +1,5 @@
 // The Kafka sink through TLS and SASL.
+import { Messages } from '../../src/event/encoded.ts'
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
@@ -79,10 +80,10 @@ for (const mechanism of ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'] as const)
     if (!(await requireOrSkip(t, kafka.available, openssl))) return
     const settings = await prepareSink(secured({ mechanism }), sinkContext(), signal)
     await using sink = await openRowSink(settings, sinkContext(), signal)
-    const messages = [{ partition: 0, key: null, value: Buffer.from('x'), rows: 1 }]
+    const messages = Messages.of([{ partition: 0, key: null, value: Buffer.from('x'), rows: 1 }])
     const end = { commitTs: Ts(1n), startTs: Ts(1n), complete: true }
     const table = testTable({ columns: { id: 'int' } })
-    await sink.write({ table, topic: settings.topic, messages, bytes: 1, end }, signal)
+    await sink.write({ table, topic: settings.topic, messages, end }, signal)
   })
 
 test('what is refused is named, without the password', async (t) => {

@@ -5,7 +5,7 @@ import { CdcError, describeError } from '../../src/base/errors.ts'
 import { type LogFields, silentLog } from '../../src/base/log.ts'
 import { COMPRESSIONS, type KafkaSettings } from '../../src/config/sink-settings.ts'
 import type { DdlEvent } from '../../src/event/ddl-event.ts'
-import type { EncodedBatch, EncodedMessage } from '../../src/event/encoded.ts'
+import { type EncodedBatch, type EncodedMessage, Messages } from '../../src/event/encoded.ts'
 import { openControlSink, openRowSink, prepareSink } from '../../src/sink/open-sink.ts'
 import { Ts } from '../../src/tidb/ts.ts'
 import * as consumer from '../support/consumer.ts'
@@ -36,9 +36,7 @@ const message = (partition: number, key: string | null, value: string): EncodedM
 })
 
 function batchOf(topic: string, messages: readonly EncodedMessage[]): EncodedBatch {
-  let bytes = 0
-  for (const { key, value } of messages) bytes += (key?.length ?? 0) + (value?.length ?? 0)
-  return { table, topic, messages, bytes, end }
+  return { table, topic, messages: Messages.of(messages), end }
 }
 
 const settingsFor = (topic: string, changes: Partial<KafkaSettings> = {}): KafkaSettings =>

@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import { valueCompressor } from '../../src/codec/compress/compress.ts'
 import { createProtocol } from '../../src/codec/protocols.ts'
 import type { ProtocolName } from '../../src/config/sink-settings.ts'
-import type { EncodedMessage } from '../../src/event/encoded.ts'
+import { type EncodedMessage, Messages } from '../../src/event/encoded.ts'
 import type { Value } from '../../src/event/row-change.ts'
 import { ColumnFlag, type Column } from '../../src/event/table-version.ts'
 import { MysqlType } from '../../src/tidb/table-info.ts'
@@ -39,10 +39,10 @@ function encode(protocol: ProtocolName): EncodedMessage[] {
   const base = codecSettings()
   const csv = { ...base.csv, includeCommitTs: true, outputFieldHeader: true }
   const encoder = createProtocol({ ...base, protocol, csv }, { timeZone: 'UTC' }).compile(table)
-  const messages: EncodedMessage[] = []
+  const messages = new Messages()
   for (const row of rows) encoder.encode({ startTs: commitTs, commitTs, ...row }, 0, messages)
   encoder.flush(messages)
-  return messages
+  return [...messages]
 }
 
 const textOf = (bytes: Uint8Array | null): string | null =>
@@ -173,12 +173,12 @@ test('every column type, as others read it', async (t) => {
 test('maxwell, as Flink reads it: inserts and updates', async (t) => {
   if (!(await requireOrSkip(t, readersAvailable))) return
   const encoder = createProtocol(codecSettings({ protocol: 'maxwell' }), { timeZone: 'UTC' }).compile(table)
-  const messages: EncodedMessage[] = []
+  const messages = new Messages()
   for (const row of rows.slice(0, 2)) {
     encoder.encode({ startTs: commitTs, commitTs, ...row }, 0, messages)
     encoder.flush(messages)
   }
-  const records = messages.map(({ value }) => ({
+  const records = [...messages].map(({ value }) => ({
     format: 'maxwell',
     table: 't',
     record: { key: null, value: textOf(value) },

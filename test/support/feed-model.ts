@@ -6,7 +6,7 @@ import { crc32 } from 'node:zlib'
 import { type Clock, systemClock } from '../../src/base/clock.ts'
 import { describeError } from '../../src/base/errors.ts'
 import { silentLog } from '../../src/base/log.ts'
-import type { RawKv } from '../../src/event/raw-kv.ts'
+import type { RawRow } from '../../src/event/raw-row.ts'
 import { parseJson } from '../../src/tidb/json-big.ts'
 import { intHandle, recordKey, tableRecordRange } from '../../src/tidb/key.ts'
 import type { Ts } from '../../src/tidb/ts.ts'
@@ -43,12 +43,11 @@ export class ChangeCollector implements FeedSink {
   constructor(startTs: Ts) {
     this.startTs = this.resolvedTs = startTs
   }
-  rows(rows: readonly RawKv[]): void {
-    for (const { startTs, commitTs, key, value, oldValue } of rows) {
-      assert.ok(commitTs > this.resolvedTs, `row at ${commitTs} after resolved ${this.resolvedTs}`)
-      const text = changeText(startTs, commitTs, key, value, oldValue)
-      if (text !== undefined) this.changes.add(text)
-    }
+  row(row: RawRow): void {
+    const { startTs, commitTs, key, value, oldValue } = row.toRawKv()
+    assert.ok(commitTs > this.resolvedTs, `row at ${commitTs} after resolved ${this.resolvedTs}`)
+    const text = changeText(startTs, commitTs, key, value, oldValue)
+    if (text !== undefined) this.changes.add(text)
   }
   resolved(ts: Ts): void {
     assert.ok(ts > this.resolvedTs, `resolved ${ts} after ${this.resolvedTs}`)

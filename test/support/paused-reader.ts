@@ -22,8 +22,8 @@ const feed = openEventFeed({
   },
 })
 const subscription = feed.subscribe(tableRecordRange(BigInt(table)), Ts(BigInt(startTs)), {
-  rows(rows) {
-    for (const { commitTs, key } of rows) seen.add(`${commitTs} ${Buffer.from(key).toString('hex')}`)
+  row({ commitTs, bytes, keyAt, keyEnd }) {
+    seen.add(`${commitTs} ${bytes.toString('hex', keyAt, keyEnd)}`)
   },
   resolved(ts) {
     const rssMib = process.resourceUsage().maxRSS / 1024

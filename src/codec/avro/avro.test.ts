@@ -12,7 +12,7 @@ import { memoryRegistry } from '../../../test/support/memory-registry.ts'
 import { testTable } from '../../../test/support/table-version.ts'
 import { CdcError } from '../../base/errors.ts'
 import type { AvroSettings, CodecSettings } from '../../config/sink-settings.ts'
-import type { EncodedMessage } from '../../event/encoded.ts'
+import { Messages } from '../../event/encoded.ts'
 import type { RowChange, Values } from '../../event/row-change.ts'
 import type { Column, TableVersion } from '../../event/table-version.ts'
 import { Ts } from '../../tidb/ts.ts'
@@ -55,7 +55,7 @@ async function encode(table: TableVersion, row: RowChange, changes: Changes = {}
   const registry = memoryRegistry()
   const protocol = createAvro(settingsOf(changes), { namespace: 'default', registry })
   await protocol.prepare?.(table, topic, signal)
-  const messages: EncodedMessage[] = []
+  const messages = new Messages()
   const encoder = protocol.compile(table)
   encoder.encode(row, 2, messages)
   encoder.flush(messages)
@@ -285,13 +285,13 @@ test('what does not fit is named, and the message after it is whole', async () =
   assert.throws(() => protocol.compile(table), TypeError)
   await protocol.prepare?.(table, 't', signal)
   const encoder = protocol.compile(table)
-  const messages: EncodedMessage[] = []
+  const messages = new Messages()
   assert.throws(() => encoder.encode(change({ after: [1, 0] }), 0, messages), {
     code: 'CDC:ErrAvroEncodeFailed',
     message: /test\.t to avro: column e /,
   })
   encoder.encode(change({ after: [1, 1] }), 0, messages)
-  assert.equal(messages[0]?.value?.length, 5 + 1 + 1 + 2)
+  assert.equal(messages.at(0)?.value?.length, 5 + 1 + 1 + 2)
   const wide = testTable({ columns: { id: 'int primary key', a: 'text' } })
   await protocol.prepare?.(wide, 't', signal)
   const error = { code: 'CDC:ErrMessageTooLarge', message: /table:test\.t, length:66, maxMessageBytes:60$/ }

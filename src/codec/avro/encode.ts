@@ -1,6 +1,6 @@
 import type { CodecSettings } from '../../config/sink-settings.ts'
 import type { DdlEvent } from '../../event/ddl-event.ts'
-import type { EncodedMessage } from '../../event/encoded.ts'
+import type { Messages } from '../../event/encoded.ts'
 import type { RowChange, Values } from '../../event/row-change.ts'
 import type { TableVersion } from '../../event/table-version.ts'
 import { physicalMs, type Ts, zeroTs } from '../../tidb/ts.ts'
@@ -118,7 +118,7 @@ function compileTable(table: TableVersion, records: Registered, settings: CodecS
   }
 
   return {
-    encode(row: RowChange, partition: number, messages: EncodedMessage[]): void {
+    encode(row: RowChange, partition: number, messages: Messages): void {
       const values = row.after ?? row.before
       if (values === undefined) return
       const key = records.key === undefined ? null : write(records.key, values, undefined)

@@ -7,7 +7,7 @@ import { tableAndRow, valuesByName } from '../../../test/support/arbitrary-row.t
 import { codecSettings } from '../../../test/support/codec-settings.ts'
 import { ddlEvent } from '../../../test/support/ddl-event.ts'
 import { CdcError } from '../../base/errors.ts'
-import type { EncodedMessage } from '../../event/encoded.ts'
+import { Messages } from '../../event/encoded.ts'
 import { Ts } from '../../tidb/ts.ts'
 import { decodeCanalJson, decodeCanalJsonFile } from './decode.ts'
 import { createCanalJson } from './encode.ts'
@@ -30,9 +30,9 @@ test('what is encoded decodes to the same row, under every option', () => {
   })
   fc.assert(
     fc.property(tableAndRow, options, ({ table, row }, settings) => {
-      const messages: EncodedMessage[] = []
+      const messages = new Messages()
       createCanalJson(codecSettings(settings), now).compile(table).encode(row, 0, messages)
-      const [event, ...more] = decodeCanalJson(messages[0]?.value ?? utf8(''))
+      const [event, ...more] = decodeCanalJson(messages.at(0)?.value ?? utf8(''))
       assert.ok(event?.kind === 'row' && more.length === 0)
       assert.deepEqual([event.schema, event.table, event.ts], ['test', 't', now()])
       assert.equal(event.commitTs, settings.enableTidbExtension ? row.commitTs : undefined)
@@ -48,15 +48,15 @@ test('a storage file decodes to its rows, whatever the terminator', () => {
   const runs = fc.array(tableAndRow, { maxLength: 5 })
   fc.assert(
     fc.property(runs, fc.constantFrom('\n', '\r\n', '|', '}'), (rows, terminator) => {
-      const messages: EncodedMessage[] = []
+      const messages = new Messages()
       for (const { table, row } of rows) createCanalJson(codecSettings(), now).compile(table).encode(row, 0, messages)
       const end = utf8(terminator)
       const events = [
-        ...decodeCanalJsonFile(Buffer.concat(messages.flatMap(({ value }) => [value ?? end, end])), terminator),
+        ...decodeCanalJsonFile(Buffer.concat([...messages].flatMap(({ value }) => [value ?? end, end])), terminator),
       ]
       assert.deepEqual(
         events,
-        messages.flatMap(({ value }) => decodeCanalJson(value ?? end)),
+        [...messages].flatMap(({ value }) => decodeCanalJson(value ?? end)),
       )
     }),
     { numRuns: 50 },

@@ -7,7 +7,7 @@ import { codecSettings } from '../../../test/support/codec-settings.ts'
 import { ddlEvent } from '../../../test/support/ddl-event.ts'
 import { fieldType, testTable } from '../../../test/support/table-version.ts'
 import type { CodecSettings } from '../../config/sink-settings.ts'
-import type { EncodedMessage } from '../../event/encoded.ts'
+import { Messages } from '../../event/encoded.ts'
 import type { RowChange, Values } from '../../event/row-change.ts'
 import type { TableVersion } from '../../event/table-version.ts'
 import { Ts } from '../../tidb/ts.ts'
@@ -34,7 +34,7 @@ function encode(
   changes: Partial<CodecSettings> = {},
 ): string {
   const change: RowChange = { startTs: commitTs, commitTs, before: row.before, after: row.after }
-  const messages: EncodedMessage[] = []
+  const messages = new Messages()
   const encoder = createCanalJson(codecSettings(changes), now).compile(table)
   encoder.encode(change, 3, messages)
   encoder.flush(messages)
@@ -174,7 +174,7 @@ test('without the extension there are no watermarks and no commitTs', () => {
 })
 
 test('a message beyond max-message-bytes is refused by name, and the next one is whole', () => {
-  const messages: EncodedMessage[] = []
+  const messages = new Messages()
   const length = encode(pair, { after: [1, utf8('x'), 2] }).length + 36
   const encoder = createCanalJson(codecSettings({ maxMessageBytes: length }), now).compile(pair)
   const row = (a: string): RowChange => ({ startTs: commitTs, commitTs, before: undefined, after: [1, utf8(a), 2] })
@@ -184,5 +184,5 @@ test('a message beyond max-message-bytes is refused by name, and the next one is
   }
   assert.throws(() => encoder.encode(row('xy'), 0, messages), error)
   encoder.encode(row('x'), 0, messages)
-  assert.equal(messages[0]?.value?.length, length - 36)
+  assert.equal(messages.at(0)?.value?.length, length - 36)
 })

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { CdcError } from '../../base/errors.ts'
 import type { CodecSettings } from '../../config/sink-settings.ts'
 import type { DdlEvent } from '../../event/ddl-event.ts'
-import type { EncodedMessage } from '../../event/encoded.ts'
+import type { EncodedMessage, Messages } from '../../event/encoded.ts'
 import type { RowChange, Value, Values } from '../../event/row-change.ts'
 import { ColumnFlag, type Column, type TableVersion } from '../../event/table-version.ts'
 import { physicalMs, zeroTs, type Ts } from '../../tidb/ts.ts'
@@ -124,7 +124,7 @@ function compileTable(table: TableVersion, { settings, out, transaction, large }
   const maxBytes = settings.maxMessageBytes - MAX_RECORD_OVERHEAD
 
   return {
-    encode(row: RowChange, partition: number, messages: EncodedMessage[]): void {
+    encode(row: RowChange, partition: number, messages: Messages): void {
       if (row.before === undefined && row.after === undefined) return
       transaction.update(row.commitTs)
       writeDocument(row, row.after === undefined ? deleted : whole, transaction.tail)

@@ -9,7 +9,7 @@ import { testTable } from '../../../test/support/table-version.ts'
 import { CdcError } from '../../base/errors.ts'
 import { doubleText, floatText, generalText, paddedExponent } from '../../base/float-text.ts'
 import type { CodecSettings, CsvSettings } from '../../config/sink-settings.ts'
-import type { EncodedMessage } from '../../event/encoded.ts'
+import { Messages } from '../../event/encoded.ts'
 import type { RowChange, Value } from '../../event/row-change.ts'
 import type { TableVersion } from '../../event/table-version.ts'
 import { encodeInt } from '../../tidb/key.ts'
@@ -43,9 +43,9 @@ function settings(config: Record<string, unknown> = {}): CodecSettings {
 }
 
 function encode(table: TableVersion, row: RowChange, config: CodecSettings): string {
-  const messages: EncodedMessage[] = []
+  const messages = new Messages()
   createCsv(config).compile(table).encode(row, 0, messages)
-  return messages.map(({ value }) => text(value) + config.terminator).join('')
+  return [...messages].map(({ value }) => text(value) + config.terminator).join('')
 }
 
 const counts = { rows: 0, types: 0, strings: 0, headers: 0, files: 0 }

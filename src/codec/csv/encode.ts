@@ -1,7 +1,7 @@
 import { CdcError } from '../../base/errors.ts'
 import { doubleText, floatText, generalText, plainDecimal } from '../../base/float-text.ts'
 import type { CodecSettings } from '../../config/sink-settings.ts'
-import type { EncodedMessage } from '../../event/encoded.ts'
+import type { Messages } from '../../event/encoded.ts'
 import type { RowChange, Value, Values } from '../../event/row-change.ts'
 import type { Column, TableVersion } from '../../event/table-version.ts'
 import { MysqlType } from '../../tidb/table-info.ts'
@@ -65,7 +65,7 @@ function compileTable(table: TableVersion, settings: CodecSettings, out: JsonWri
   let tsText = ''
 
   return {
-    encode(row: RowChange, partition: number, messages: EncodedMessage[]): void {
+    encode(row: RowChange, partition: number, messages: Messages): void {
       const { before, after } = row
       if (after === undefined) {
         if (before === undefined) return

@@ -9,7 +9,7 @@ import { ddlEvent } from '../../../test/support/ddl-event.ts'
 import { testTable } from '../../../test/support/table-version.ts'
 import { CdcError } from '../../base/errors.ts'
 import type { CodecSettings } from '../../config/sink-settings.ts'
-import type { EncodedMessage } from '../../event/encoded.ts'
+import { Messages } from '../../event/encoded.ts'
 import type { RowChange, Value } from '../../event/row-change.ts'
 import type { TableVersion } from '../../event/table-version.ts'
 import { parseJson, stringifyJson, type JsonValue } from '../../tidb/json-big.ts'
@@ -32,7 +32,7 @@ const empty = new Uint8Array()
 const options = { timeZone: 'UTC', now: () => 1701326309000, clusterId: 'test_cluster' }
 
 function encode(table: TableVersion, row: Partial<RowChange>, changes: Partial<CodecSettings> = {}, other = options) {
-  const messages: EncodedMessage[] = []
+  const messages = new Messages()
   const whole = { startTs: Ts(1n), commitTs: Ts(1n), before: undefined, after: undefined, ...row }
   createDebezium(codecSettings(changes), other).compile(table).encode(whole, 0, messages)
   const [message] = messages

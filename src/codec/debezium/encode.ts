@@ -1,6 +1,6 @@
 import type { CodecSettings } from '../../config/sink-settings.ts'
 import type { DdlEvent } from '../../event/ddl-event.ts'
-import type { EncodedMessage } from '../../event/encoded.ts'
+import type { Messages } from '../../event/encoded.ts'
 import type { RowChange, Values } from '../../event/row-change.ts'
 import type { TableVersion } from '../../event/table-version.ts'
 import { openTimeZone, type TimeZone } from '../../tidb/time-zone.ts'
@@ -136,7 +136,7 @@ function compileTable(table: TableVersion, shared: Shared): RowEncoder {
   let commitTs = ''
 
   return {
-    encode(row: RowChange, partition: number, messages: EncodedMessage[]): void {
+    encode(row: RowChange, partition: number, messages: Messages): void {
       const { before, after } = row
       const shown = after ?? before
       if (shown === undefined) return

@@ -1,6 +1,6 @@
 import type { CodecSettings } from '../../config/sink-settings.ts'
 import type { DdlEvent } from '../../event/ddl-event.ts'
-import type { EncodedMessage } from '../../event/encoded.ts'
+import type { Messages } from '../../event/encoded.ts'
 import type { RowChange, Value, Values } from '../../event/row-change.ts'
 import type { TableVersion } from '../../event/table-version.ts'
 import { physicalMs, zeroTs } from '../../tidb/ts.ts'
@@ -77,7 +77,7 @@ function compileTable(table: TableVersion, settings: CodecSettings, out: JsonWri
       message.documents.push(document)
       message.bytes += document.length
     },
-    flush(done: EncodedMessage[]): void {
+    flush(done: Messages): void {
       for (const [partition, { documents, bytes }] of messages) {
         done.push({ partition, key: VERSION, value: Buffer.concat(documents, bytes), rows: documents.length })
       }

@@ -9,7 +9,7 @@ import { codecSettings } from '../../../test/support/codec-settings.ts'
 import { ddlEvent } from '../../../test/support/ddl-event.ts'
 import { testTable } from '../../../test/support/table-version.ts'
 import { CdcError } from '../../base/errors.ts'
-import type { EncodedMessage } from '../../event/encoded.ts'
+import { Messages } from '../../event/encoded.ts'
 import type { Value, Values } from '../../event/row-change.ts'
 import { ColumnFlag, type TableVersion } from '../../event/table-version.ts'
 import type { JsonValue } from '../../tidb/json-big.ts'
@@ -33,7 +33,7 @@ interface Sides {
 }
 
 function encode(table: TableVersion, rows: readonly Sides[], changes = {}, commitTs = Ts(446266400629063682n)) {
-  const messages: EncodedMessage[] = []
+  const messages = new Messages()
   const encoder = createMaxwell(codecSettings(changes)).compile(table)
   for (const { before, after } of rows) encoder.encode({ startTs: Ts(1n), commitTs, before, after }, 0, messages)
   encoder.flush(messages)

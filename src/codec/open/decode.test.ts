@@ -7,7 +7,7 @@ import { tableAndRow, valuesByName } from '../../../test/support/arbitrary-row.t
 import { codecSettings } from '../../../test/support/codec-settings.ts'
 import { ddlEvent } from '../../../test/support/ddl-event.ts'
 import { CdcError } from '../../base/errors.ts'
-import type { EncodedMessage } from '../../event/encoded.ts'
+import { Messages } from '../../event/encoded.ts'
 import { Ts } from '../../tidb/ts.ts'
 import { sameValue } from '../value.ts'
 import { decodeOpenProtocol, type OpenEvent } from './decode.ts'
@@ -53,11 +53,13 @@ test('what is encoded decodes to the same rows', () => {
     fc.property(fc.array(tableAndRow, { maxLength: 6 }), settings, (cases, options) => {
       const protocol = createOpenProtocol(codecSettings(options))
       for (const { table, row } of cases) {
-        const messages: EncodedMessage[] = []
+        const messages = new Messages()
         const encoder = protocol.compile(table)
         for (let i = 0; i < 3; i++) encoder.encode(row, 0, messages)
         encoder.flush(messages)
-        const events = messages.flatMap((message) => decodeOpenProtocol(message.key ?? empty, message.value ?? empty))
+        const events = [...messages].flatMap((message) =>
+          decodeOpenProtocol(message.key ?? empty, message.value ?? empty),
+        )
         assert.equal(events.length, 3)
         for (const event of events) {
           assert.ok(event.kind === 'row')

@@ -7,7 +7,7 @@ import { codecSettings } from '../../../test/support/codec-settings.ts'
 import { ddlEvent } from '../../../test/support/ddl-event.ts'
 import { testTable } from '../../../test/support/table-version.ts'
 import type { CodecSettings } from '../../config/sink-settings.ts'
-import type { EncodedMessage } from '../../event/encoded.ts'
+import { type EncodedMessage, Messages } from '../../event/encoded.ts'
 import type { RowChange, Values } from '../../event/row-change.ts'
 import type { TableVersion } from '../../event/table-version.ts'
 import { intHandle, recordKey } from '../../tidb/key.ts'
@@ -41,11 +41,11 @@ function encodeAll(
   rows: readonly RowChange[],
   changes: Partial<CodecSettings> = {},
 ): EncodedMessage[] {
-  const messages: EncodedMessage[] = []
+  const messages = new Messages()
   const encoder = createOpenProtocol(codecSettings({ protocol: 'open-protocol', ...changes })).compile(table)
   for (const row of rows) encoder.encode(row, 0, messages)
   encoder.flush(messages)
-  return messages
+  return [...messages]
 }
 
 /** Key and value JSON of the only event. */
@@ -122,22 +122,22 @@ test('no batch exceeds the limits in bytes and rows, and none is begun too early
 })
 
 test('messages of several partitions leave in the order in which they were begun', () => {
-  const messages: EncodedMessage[] = []
+  const messages = new Messages()
   const encoder = createOpenProtocol(codecSettings({ maxBatchSize: 2 })).compile(ab)
   for (const partition of [1, 0, 1, 1, 2, 0]) encoder.encode(change(aaBb), partition, messages)
   encoder.flush(messages)
-  const partitions = messages.map(({ partition, rows }) => [partition, rows])
+  const partitions = [...messages].map(({ partition, rows }) => [partition, rows])
   assert.deepEqual(partitions, [
     [1, 2],
     [0, 2],
     [1, 1],
     [2, 1],
   ])
-  const before = messages.map(({ value }) => base64(value))
+  const before = [...messages].map(({ value }) => base64(value))
   encoder.encode(change({ after: [utf8('zz'), null] }), 1, messages)
   encoder.flush(messages)
   assert.deepEqual(
-    messages.slice(0, 4).map(({ value }) => base64(value)),
+    [...messages].slice(0, 4).map(({ value }) => base64(value)),
     before,
     'sent messages stay as they are',
   )

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { CdcError } from '../../base/errors.ts'
 import type { CodecSettings } from '../../config/sink-settings.ts'
 import type { DdlEvent } from '../../event/ddl-event.ts'
-import type { EncodedMessage } from '../../event/encoded.ts'
+import type { Messages } from '../../event/encoded.ts'
 import type { RowChange, Value, Values } from '../../event/row-change.ts'
 import { ColumnFlag, type Column, type TableVersion } from '../../event/table-version.ts'
 import { MysqlType } from '../../tidb/table-info.ts'
@@ -129,13 +129,13 @@ function compileTable(table: TableVersion, shared: Shared): RowEncoder {
   }
 
   return {
-    encode(row: RowChange, partition: number, messages: EncodedMessage[]): void {
+    encode(row: RowChange, partition: number, messages: Messages): void {
       if (row.before === undefined && row.after === undefined) return
       const event = writeEvent(row, '', row.after === undefined ? deleted : columns)
       if (singleLength(event) > settings.maxMessageBytes) encodeLarge(event, row, partition, messages)
       else batchFor(partition, event.bytes.length, messages).add(event.bytes, event.keyLength)
     },
-    flush(messages: EncodedMessage[]): void {
+    flush(messages: Messages): void {
       for (const [partition, batch] of batches) {
         messages.push(batch.take(partition))
         free.push(batch)
@@ -145,7 +145,7 @@ function compileTable(table: TableVersion, shared: Shared): RowEncoder {
   }
 
   /** A row with its handle key alone goes with the others; one that points to storage is a message of its own. */
-  function encodeLarge(event: OpenEventBytes, row: RowChange, partition: number, messages: EncodedMessage[]): void {
+  function encodeLarge(event: OpenEventBytes, row: RowChange, partition: number, messages: Messages): void {
     const whole = single(event)
     const stub = large.stub(whole.key, whole.value)
     if (stub === undefined) throw messageTooLarge(table, singleLength(event), settings.maxMessageBytes)
@@ -169,7 +169,7 @@ function compileTable(table: TableVersion, shared: Shared): RowEncoder {
   }
 
   /** The partition's message, or a new one where that is full; batches stay in the order in which they were begun. */
-  function batchFor(partition: number, bytes: number, messages: EncodedMessage[]): Batch {
+  function batchFor(partition: number, bytes: number, messages: Messages): Batch {
     let batch = batches.get(partition)
     if (batch !== undefined) {
       const fits = batch.length + bytes + 2 * LENGTH_BYTES <= settings.maxMessageBytes

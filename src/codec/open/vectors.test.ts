@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { codecSettings } from '../../../test/support/codec-settings.ts'
 import { testTable } from '../../../test/support/table-version.ts'
 import type { CodecSettings } from '../../config/sink-settings.ts'
-import type { EncodedMessage } from '../../event/encoded.ts'
+import { Messages } from '../../event/encoded.ts'
 import type { Value } from '../../event/row-change.ts'
 import { ColumnFlag } from '../../event/table-version.ts'
 import { Ts } from '../../tidb/ts.ts'
@@ -45,7 +45,7 @@ function encode(
   const table = testTable({ columns })
   const common = { ...table, info: { ...table.info, isCommonHandle: true } }
   const encoder = createOpenProtocol(codecSettings(changes)).compile(common)
-  const messages: EncodedMessage[] = []
+  const messages = new Messages()
   const row = { startTs: Ts(1n), commitTs, before: undefined, after: values }
   for (let i = 0; i < times; i++) encoder.encode(row, 0, messages)
   encoder.flush(messages)
@@ -154,7 +154,7 @@ for (const { id, input, config, key, value } of vectors) {
         assert.ok(message.rows <= size)
       }
       assert.equal(
-        messages.reduce((sum, { rows }) => sum + rows, 0),
+        [...messages].reduce((sum, { rows }) => sum + rows, 0),
         input.repeat,
       )
     })

@@ -1,6 +1,6 @@
 import { CdcError } from '../../base/errors.ts'
 import type { CodecSettings } from '../../config/sink-settings.ts'
-import type { EncodedMessage } from '../../event/encoded.ts'
+import type { EncodedMessage, Messages } from '../../event/encoded.ts'
 import type { RowChange } from '../../event/row-change.ts'
 import type { TableVersion } from '../../event/table-version.ts'
 import { openTimeZone } from '../../tidb/time-zone.ts'
@@ -69,7 +69,7 @@ function compileTable(
   }
 
   return {
-    encode(row: RowChange, partition: number, messages: EncodedMessage[]): void {
+    encode(row: RowChange, partition: number, messages: Messages): void {
       if (row.before === undefined && row.after === undefined) return
       try {
         write(row, undefined)

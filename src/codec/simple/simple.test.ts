@@ -11,7 +11,7 @@ import { ddlEvent } from '../../../test/support/ddl-event.ts'
 import { type TestTable, testTable } from '../../../test/support/table-version.ts'
 import { CdcError } from '../../base/errors.ts'
 import type { CodecSettings } from '../../config/sink-settings.ts'
-import type { EncodedMessage } from '../../event/encoded.ts'
+import { type EncodedMessage, Messages } from '../../event/encoded.ts'
 import type { RowChange, RowChecksums, Values } from '../../event/row-change.ts'
 import type { TableVersion } from '../../event/table-version.ts'
 import { Ts } from '../../tidb/ts.ts'
@@ -49,7 +49,7 @@ const simple = (
   })
 
 function encode(protocol: Protocol, table: TableVersion, row: RowChange): EncodedMessage {
-  const messages: EncodedMessage[] = []
+  const messages = new Messages()
   const encoder = protocol.compile(table)
   encoder.encode(row, 3, messages)
   encoder.flush(messages)

@@ -1,3 +1,5 @@
+import type { RawRow } from '../../event/raw-row.ts'
+import { rowOf } from '../../../test/support/raw-rows.ts'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { RawKv } from '../../event/raw-kv.ts'
@@ -25,9 +27,9 @@ function createFake(): { readonly events: EventFeed; readonly sinks: FeedSink[];
   return fake
 }
 
-const rowAt = (commitTs: bigint): RawKv => {
+const rowAt = (commitTs: bigint): RawRow => {
   const ts = Ts(commitTs)
-  return { startTs: ts, commitTs: ts, key: new Uint8Array(), value: new Uint8Array(), oldValue: undefined }
+  return rowOf({ startTs: ts, commitTs: ts, key: new Uint8Array(), value: new Uint8Array(), oldValue: undefined })
 }
 
 const readRow = ({ startTs, commitTs }: RawKv) => {
@@ -41,8 +43,10 @@ test('jobs come in order, once, when every range has resolved them', () => {
   let changes = 0
   using feed = openDdlFeed(fake.events, readRow, Ts(10n), () => changes++)
   const [first, ...others] = fake.sinks
-  first?.rows([rowAt(30n), rowAt(20n)])
-  first?.rows([rowAt(20n), rowAt(9n)])
+  first?.row(rowAt(30n))
+  first?.row(rowAt(20n))
+  first?.row(rowAt(20n))
+  first?.row(rowAt(9n))
   first?.resolved(Ts(25n))
   assert.deepEqual([feed.resolvedTs, feed.take(), changes], [10n, [], 0])
   for (const other of others) other.resolved(Ts(40n))
@@ -56,7 +60,7 @@ test('jobs come in order, once, when every range has resolved them', () => {
     feed.take().map(({ commitTs }) => commitTs),
     [30n],
   )
-  first?.rows([rowAt(30n)])
+  first?.row(rowAt(30n))
   assert.deepEqual(feed.take(), [])
 })
 
@@ -71,7 +75,7 @@ test('a job that cannot be read, or a dead range, is an error of the feed', () =
     Ts(10n),
     () => changes++,
   )
-  fake.sinks[0]?.rows([rowAt(30n)])
+  fake.sinks[0]?.row(rowAt(30n))
   assert.equal(feed.error?.message, 'broken job')
   fake.sinks[1]?.failed(new Error('dead range'))
   assert.deepEqual([feed.error?.message, changes], ['broken job', 2])

@@ -28,9 +28,9 @@ class EventDdlFeed implements DdlFeed {
     this.#changed = changed
     this.#subscriptions = ranges.map((range, i) =>
       events.subscribe(range, from, {
-        rows: (rows) => {
+        row: (row) => {
           try {
-            for (const row of rows) this.#hold(readJob(row))
+            this.#hold(readJob(row.toRawKv()))
           } catch (error) {
             this.#fail(error)
           }

@@ -1,3 +1,4 @@
+import { Messages } from '../../event/encoded.ts'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { sinkContext } from '../../../test/support/sink-context.ts'
@@ -10,9 +11,9 @@ const signal = new AbortController().signal
 test('the blackhole counts rows and bytes and acknowledges everything', async () => {
   const context = sinkContext()
   await using sink = await openRowSink({ scheme: 'blackhole', codec: undefined }, context, signal)
-  const messages = [1, 2].map((rows) => ({ partition: 0, key: null, value: Buffer.from('x'), rows }))
+  const messages = Messages.of([1, 2].map((rows) => ({ partition: 0, key: null, value: Buffer.from('x'), rows })))
   const end = { commitTs: Ts(1n), startTs: Ts(1n), complete: true }
-  await sink.write({ table: testTable({ columns: { id: 'int' } }), topic: '', messages, bytes: 2, end }, signal)
+  await sink.write({ table: testTable({ columns: { id: 'int' } }), topic: '', messages, end }, signal)
   assert.equal(await sink.partitions('any', signal), 1)
   const text = await context.metrics.metrics()
   assert.match(text, /ticdc_sink_batch_row_count_sum\{namespace="default",changefeed="test",type="blackhole"\} 3/)

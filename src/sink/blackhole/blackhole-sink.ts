@@ -8,9 +8,7 @@ export function openBlackholeRowSink(context: SinkContext): RowSink {
   return {
     async write(batch, signal) {
       signal.throwIfAborted()
-      let rows = 0
-      for (const message of batch.messages) rows += message.rows
-      metrics.rows(rows, batch.bytes)
+      metrics.rows(batch.messages.rowCount, batch.messages.bytes)
     },
     partitions: async () => 1,
     async [Symbol.asyncDispose]() {},

@@ -29,9 +29,7 @@ export function openKafkaRowSink(settings: KafkaSettings, context: SinkContext):
   return {
     async write(batch, signal) {
       await failing(parts, signal, sendRows(parts, claimChecks, batch, signal))
-      let rows = 0
-      for (const message of batch.messages) rows += message.rows
-      metrics.rows(rows, batch.bytes)
+      metrics.rows(batch.messages.rowCount, batch.messages.bytes)
     },
     async partitions(topic, signal) {
       return (await parts.topics.ensure(topic, signal)).partitions
@@ -95,7 +93,7 @@ async function sendRows(
   const stored = claimChecks?.pass(batch)
   if (stored !== undefined) await stored
   const topic = await topics.ensure(batch.topic, signal)
-  await producer.send(topic, batch.messages, partitionOf)
+  await producer.send(topic, [...batch.messages], partitionOf)
 }
 
 /** Waits for a send; its error, or the signal's abort, is the end of the sink. */

@@ -1,4 +1,5 @@
 // The produce loop against a broker that fails on purpose; the real one is in test/real/kafka-sink.test.ts.
+import { Messages } from '../../event/encoded.ts'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -20,8 +21,9 @@ const table = testTable({ columns: { id: 'int primary key' } })
 const batchOf = (values: readonly string[], partitions = 1): EncodedBatch => ({
   table,
   topic: 't',
-  messages: values.map((value, i) => ({ partition: i % partitions, key: null, value: Buffer.from(value), rows: 1 })),
-  bytes: 1,
+  messages: Messages.of(
+    values.map((value, i) => ({ partition: i % partitions, key: null, value: Buffer.from(value), rows: 1 })),
+  ),
   end: { commitTs: Ts(1n), startTs: Ts(1n), complete: true },
 })
 

@@ -1,3 +1,4 @@
+import { Messages } from '../../event/encoded.ts'
 import assert from 'node:assert/strict'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -41,8 +42,7 @@ async function storage(t: TestContext, changes: Partial<StorageSettings> = {}): 
 const batchOf = (values: readonly string[], of = table): EncodedBatch => ({
   table: of,
   topic: '',
-  messages: values.map((value) => ({ partition: 0, key: null, value: Buffer.from(value), rows: 1 })),
-  bytes: values.join('').length,
+  messages: Messages.of(values.map((value) => ({ partition: 0, key: null, value: Buffer.from(value), rows: 1 }))),
   end: { commitTs: Ts(6n), startTs: Ts(6n), complete: true },
 })
 

@@ -1,4 +1,4 @@
-import type { RawKv } from '../../event/raw-kv.ts'
+import type { RawRow } from '../../event/raw-row.ts'
 import type { KeyRange } from '../../event/span.ts'
 import type { Ts } from '../../tidb/ts.ts'
 
@@ -7,8 +7,8 @@ import type { Ts } from '../../tidb/ts.ts'
  * `resolved(T)`. Rows may repeat (a region that is scanned again), never below a resolvedTs that was given.
  */
 export interface FeedSink {
-  /** Bytes are views into the received frame: copy what must outlive the call. */
-  rows(rows: readonly RawKv[]): void
+  /** One object serves for all rows, and its bytes are the received frame's: copy what must outlive the call. */
+  row(row: RawRow): void
   /** Nothing at or below `ts` will still arrive for the whole range; grows strictly. */
   resolved(ts: Ts): void
   /** The subscription is dead (fatal for its changefeed); nothing follows. */

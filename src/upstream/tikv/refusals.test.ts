@@ -156,7 +156,7 @@ async function start(prepare: (fake: Fake) => void = () => {}, options: Options 
     errors,
     subscribe: () =>
       feed.subscribe({ start: at(0), end: at(100) }, START, {
-        rows: (batch) => void rows.push(...batch),
+        row: (row) => void rows.push(row.toRawKv()),
         resolved: (ts) => void resolved.push(ts),
         failed: (error) => void errors.push(error),
       }),
@@ -294,7 +294,7 @@ suite('refusals', { concurrency: true }, () => {
     await using run = await start()
     let failure: Error | undefined
     run.feed.subscribe({ start: at(0), end: at(100) }, START, {
-      rows() {},
+      row() {},
       resolved() {
         throw new Error('subscriber broke')
       },

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
 import { silentLog } from '../../base/log.ts'
-import type { RawKv } from '../../event/raw-kv.ts'
+import type { RawRow } from '../../event/raw-row.ts'
 import { compareBytes, encodeBytes } from '../../tidb/key.ts'
 import { type Ts, zeroTs } from '../../tidb/ts.ts'
 import { openEventFeed } from './event-feed.ts'
@@ -35,17 +35,16 @@ class Collector implements FeedSink {
   resolvedTs = zeroTs
   error: Error | undefined
 
-  rows(rows: readonly RawKv[]): void {
-    for (const { startTs, commitTs, key, value, oldValue } of rows) {
-      assert.ok(commitTs > this.resolvedTs, `row at ${commitTs} after resolved ${this.resolvedTs}`)
-      const name = `${startTs} ${commitTs} ${Buffer.from(key).toString('hex')}`
-      const row = { value: base64(value), old: base64(oldValue) }
-      if (this.rowsByName.has(name)) {
-        this.repeated++
-        assert.deepEqual(row, this.rowsByName.get(name))
-      }
-      this.rowsByName.set(name, row)
+  row(raw: RawRow): void {
+    const { startTs, commitTs, key, value, oldValue } = raw.toRawKv()
+    assert.ok(commitTs > this.resolvedTs, `row at ${commitTs} after resolved ${this.resolvedTs}`)
+    const name = `${startTs} ${commitTs} ${Buffer.from(key).toString('hex')}`
+    const row = { value: base64(value), old: base64(oldValue) }
+    if (this.rowsByName.has(name)) {
+      this.repeated++
+      assert.deepEqual(row, this.rowsByName.get(name))
     }
+    this.rowsByName.set(name, row)
   }
   resolved(ts: Ts): void {
     assert.ok(ts > this.resolvedTs)

@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.ts'
 import type { RawKv } from '../../event/raw-kv.ts'
+import { RawRow } from '../../event/raw-row.ts'
 import type { KeyRange } from '../../event/span.ts'
 import type { Ts } from '../../tidb/ts.ts'
 import type { FeedSink, Subscription } from './feed.ts'
@@ -47,6 +48,7 @@ export class FeedSubscription implements Subscription {
   readonly #clock: Clock
   readonly #onStop: (subscription: FeedSubscription) => void
   readonly #stop = new AbortController()
+  readonly #row = new RawRow()
   #lookedAt = -Infinity
   #looking = false
 
@@ -88,7 +90,7 @@ export class FeedSubscription implements Subscription {
     if (this.signal.aborted) return
     if (rows.length > 0) {
       this.pending = []
-      this.#sink.rows(rows)
+      for (const row of rows) this.#sink.row(this.#row.set(row))
     }
     if (!this.dirty) return
     const waitMs = this.#lookedAt + ADVANCE_MS - this.#clock.monotonic()
