@@ -12,12 +12,20 @@ import { available as pythonAvailable, consumeAll } from '../test/support/consum
 import { available as kafkaAvailable, type KafkaBroker, startKafka } from '../test/support/kafka.ts'
 import { run, waitFor } from '../test/support/process.ts'
 import { benchCodecs } from './codec.ts'
+import { createProfileTaker } from './profile.ts'
 import { changefeed, cli, type ServerProcess, startPlayground, startServer } from '../test/support/stack.ts'
 
-const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, only: { type: 'string' } } })
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string' },
+    profile: { type: 'boolean', default: false },
+  },
+})
 const quick = values.quick
 const rowsPerCase = quick ? 120_000 : 1_000_000
 const root = join(import.meta.dirname, '..')
+const profiles: string[] = []
 const figures: Record<string, { value: number; unit: string }> = {}
 
 function report(name: string, value: number, unit: string): void {
@@ -130,18 +138,22 @@ async function benchRegions(): Promise<void> {
 /** A whole server from the event feed to a sink; CPU is that of its process with all threads. */
 async function benchServer(feed: FeedServer, name: string, sinkUri: string, regions: number): Promise<void> {
   const prepared = await feed.prepare(rowsPerCase, regions)
-  await using server = await startServer({ pd: prepared.pd, args: ['--log-level', 'error'] })
+  using profile = values.profile ? createProfileTaker() : undefined
+  const options = { pd: prepared.pd, args: ['--log-level', 'error'], ...(profile && { env: profile.env }) }
+  await using server = await startServer(options)
   const id = `bench-${name}-${regions}`
   const config = join(root, 'bench/changefeed.toml')
   const args = ['--changefeed-id', id, '--sink-uri', sinkUri, '--start-ts', prepared.afterTs, '--config', config]
   await cli(server, 'changefeed', 'create', ...args, '--no-confirm')
   await feed.registered()
   const { pid } = server.process
+  await profile?.start()
   const cpu = cpuMs(pid)
   const began = performance.now()
   const { lastTs, rows } = await feed.go()
   await waitFor(`${id} to reach ${lastTs}`, () => reached(server, id, BigInt(lastTs)), 600_000)
   const [cpuSpent, ms] = [cpuMs(pid) - cpu, performance.now() - began]
+  if (profile !== undefined) profiles.push(await profile.stop(`${name}, ${regions} regions, ${rows} rows`))
   report(`${name}-${regions}-rows-per-core`, rows / (cpuSpent / 1000), 'rows/s')
   report(`${name}-${regions}-us-per-row`, (cpuSpent * 1000) / rows, 'us')
   report(`${name}-${regions}-rate`, rows / (ms / 1000), 'rows/s')
@@ -287,5 +299,6 @@ const machine = { cpus: cpus().length, model: cpus()[0]?.model ?? '', node: proc
 const at = new Date().toISOString()
 const file = join(results, `${at.slice(0, 10)}-${commit}${quick ? '-quick' : ''}.json`)
 writeFileSync(file, `${JSON.stringify({ at, commit, quick, rowsPerCase, machine, figures }, undefined, 2)}\n`)
+if (profiles.length > 0) writeFileSync(file.replace(/\.json$/, '-profile.txt'), profiles.join('\n'))
 console.log(`bench: figures are in ${file.slice(root.length + 1)}`)
 process.exit(0)
