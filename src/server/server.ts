@@ -5,6 +5,7 @@ import type { Clock } from '../base/clock.ts'
 import { createFailPoints } from '../base/fail-point.ts'
 import { createFence } from '../base/fence.ts'
 import type { Log } from '../base/log.ts'
+import { exportThreadMetrics } from '../base/thread-metrics.ts'
 import type { LogControl } from '../base/unified-log.ts'
 import type { ServerConfig } from '../config/server-config.ts'
 import { openPdClient } from '../upstream/pd/client.ts'
@@ -60,6 +61,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
   const fence = createFence()
   const metrics = new Registry()
   collectDefaultMetrics({ register: metrics })
+  resources.use(exportThreadMetrics(metrics, 'main'))
   const workers = resources.use(
     await openWorkerPool(
       {

@@ -1,8 +1,10 @@
+import { threadName } from 'node:worker_threads'
 import { Registry } from 'prom-client'
 import { systemClock } from '../base/clock.ts'
 import { unreachable } from '../base/errors.ts'
 import { createFailPoints } from '../base/fail-point.ts'
 import { openFence } from '../base/fence.ts'
+import { exportThreadMetrics } from '../base/thread-metrics.ts'
 import type { FromWorker, OpenChangefeed, ToWorker, WorkerStart } from '../changefeed/messages.ts'
 import { createProtocol } from '../codec/protocols.ts'
 import { dispatcherOf } from '../dispatcher/dispatcher.ts'
@@ -30,6 +32,7 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
   const clock = systemClock
   const lifetime = new AbortController()
   const registry = new Registry()
+  exportThreadMetrics(registry, threadName ?? 'data')
   const metricsOf = createWorkerMetrics(registry)
   const observerOf = createFeedMetrics(registry, clock)
   const fence = openFence(start.fence)
