@@ -19,6 +19,8 @@ export interface DeliveredRow extends At {
   readonly commitTs: bigint
   /** The row after the change, or the deleted one. */
   readonly row: RowText
+  /** What an update says that the row was before; canal-json alone. */
+  readonly before?: RowText
 }
 
 export interface DeliveredDdl extends At {
@@ -37,16 +39,20 @@ export type Delivered = DeliveredRow | DeliveredDdl | DeliveredWatermark
 
 /** canal-json with `enable-tidb-extension`: one JSON object per record. */
 export function readCanalJson(records: readonly ConsumedRecord[]): Delivered[] {
-  return records.map((record) => {
-    const at = { topic: record.topic, partition: record.partition, offset: record.offset }
-    const message = exactJson(bytesOf(record.value).toString())
-    const { commitTs = 0n, watermarkTs = 0n } = message._tidb ?? {}
-    if (message.type === 'TIDB_WATERMARK') return { ...at, kind: 'watermark', ts: BigInt(watermarkTs) }
-    if (message.isDdl) return { ...at, kind: 'ddl', commitTs: BigInt(commitTs), table: message.table, sql: message.sql }
-    const op = ({ INSERT: 'insert', UPDATE: 'update', DELETE: 'delete' } as const)[message.type as 'INSERT']
-    assert.equal(message.data.length, 1)
-    return { ...at, kind: 'row', table: message.table, op, commitTs: BigInt(commitTs), row: message.data[0] }
-  })
+  return records.map(({ topic, partition, offset, value }) =>
+    canalJsonMessage({ topic, partition, offset }, bytesOf(value).toString()),
+  )
+}
+
+export function canalJsonMessage(at: At, text: string): Delivered {
+  const message = exactJson(text)
+  const { commitTs = 0n, watermarkTs = 0n } = message._tidb ?? {}
+  if (message.type === 'TIDB_WATERMARK') return { ...at, kind: 'watermark', ts: BigInt(watermarkTs) }
+  if (message.isDdl) return { ...at, kind: 'ddl', commitTs: BigInt(commitTs), table: message.table, sql: message.sql }
+  const op = ({ INSERT: 'insert', UPDATE: 'update', DELETE: 'delete' } as const)[message.type as 'INSERT']
+  assert.equal(message.data.length, 1)
+  const before = message.old === null || message.old === undefined ? {} : { before: message.old[0] }
+  return { ...at, kind: 'row', table: message.table, op, commitTs: BigInt(commitTs), row: message.data[0], ...before }
 }
 
 /** open-protocol: a version, then length-prefixed keys in the record's key and values in its value. */

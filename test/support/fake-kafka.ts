@@ -22,6 +22,8 @@ export interface FakeKafka extends AsyncDisposable {
   /** Producer id, epoch and sequence of each batch appended, by partition. */
   readonly marks: readonly string[][]
   readonly produceRequests: number
+  /** Breaks every connection; a broker that is away takes no new ones until it is told to be back. */
+  disconnect(away: boolean): void
 }
 
 export interface FakeKafkaOptions {
@@ -30,22 +32,27 @@ export interface FakeKafkaOptions {
   readonly faultOf?: (request: number) => Fault
   /** Answer to a request for a producer id. */
   readonly initProducerError?: number
+  /** Gets what is appended, in the order over all partitions, instead of `log` and `marks`. */
+  readonly received?: (partition: number, values: readonly Buffer[]) => void
 }
 
 const OUT_OF_ORDER = 45
 const INVALID_EPOCH = 47
 
 export async function startFakeKafka(options: FakeKafkaOptions = {}): Promise<FakeKafka> {
-  const { partitions = 1, faultOf = () => 'none', initProducerError = 0 } = options
+  const { partitions = 1, faultOf = () => 'none', initProducerError = 0, received } = options
   const log: string[][] = Array.from({ length: partitions }, () => [])
   const marks: string[][] = Array.from({ length: partitions }, () => [])
-  /** Partition → the producer's epoch and next sequence; one producer is enough here. */
-  const producers = new Map<number, { producerId: bigint; epoch: number; next: number; last: number }>()
+  /** Partition and producer id → the producer's epoch and next sequence. */
+  const producers = new Map<string, { epoch: number; next: number; last: number }>()
   const sockets = new Set<Socket>()
   let produced = 0
+  let nextProducerId = 7n
+  let away = false
   let port = 0
 
   const server = createServer((socket) => {
+    if (away) return void socket.destroy()
     sockets.add(socket)
     socket.on('error', () => {})
     socket.on('close', () => sockets.delete(socket))
@@ -68,7 +75,8 @@ export async function startFakeKafka(options: FakeKafkaOptions = {}): Promise<Fa
     const body = Writer.create().appendInt32(request.readInt32())
     request.readNullableString(false)
     if (apiKey === 3) metadata(body)
-    else if (apiKey === 22) body.appendInt32(0).appendInt16(initProducerError).appendInt64(7n).appendInt16(0)
+    else if (apiKey === 22)
+      body.appendInt32(0).appendInt16(initProducerError).appendInt64(nextProducerId++).appendInt16(0)
     else if (apiKey === 32) describe(request, body)
     else if (apiKey === 0 && !produce(request, body)) return 'close'
     return body.prependLength().buffer
@@ -113,13 +121,20 @@ export async function startFakeKafka(options: FakeKafkaOptions = {}): Promise<Fa
   function append(partition: number, batch: ReturnType<typeof readRecordsBatch>): number {
     const { producerId, producerEpoch: epoch, firstSequence: sequence, records } = batch
     if (producerId >= 0n) {
-      const known = producers.get(partition)
-      if (known !== undefined && known.producerId === producerId) {
+      const known = producers.get(`${partition}/${producerId}`)
+      if (known !== undefined) {
         if (epoch < known.epoch) return INVALID_EPOCH
         if (epoch === known.epoch && sequence === known.last) return 0
         if (epoch === known.epoch ? sequence !== known.next : sequence !== 0) return OUT_OF_ORDER
       } else if (sequence !== 0) return OUT_OF_ORDER
-      producers.set(partition, { producerId, epoch, next: sequence + records.length, last: sequence })
+      producers.set(`${partition}/${producerId}`, { epoch, next: sequence + records.length, last: sequence })
+    }
+    if (received !== undefined) {
+      received(
+        partition,
+        records.map(({ value }) => value ?? Buffer.alloc(0)),
+      )
+      return 0
     }
     log[partition]?.push(...records.map(({ value }) => String(value)))
     marks[partition]?.push(`${producerId} ${epoch} ${sequence}`)
@@ -137,6 +152,10 @@ export async function startFakeKafka(options: FakeKafkaOptions = {}): Promise<Fa
     marks,
     get produceRequests() {
       return produced
+    },
+    disconnect(stayAway) {
+      away = stayAway
+      for (const socket of sockets) socket.destroy()
     },
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy()

@@ -58,11 +58,19 @@ export class ChangeCollector implements FeedSink {
   }
 }
 
-/** What the cluster says was committed in (after, upTo], with the old value that each change saw. */
-export async function historyOf(cluster: Cluster, tableId: bigint, after: Ts, upTo: Ts): Promise<Set<string>> {
+export interface StoredVersion {
+  readonly key: Buffer
+  /** undefined = deleted. */
+  readonly value: Buffer | undefined
+  readonly startTs: bigint
+  readonly commitTs: bigint
+}
+
+/** Every version of a table's rows, in the order of their commitTs. */
+export async function versionsOf(cluster: Cluster, tableId: bigint): Promise<StoredVersion[]> {
   const found = parseJson(await (await fetch(`${cluster.admin}/history?table=${tableId}`)).text())
   assert.ok(typeof found === 'object' && found !== null && 'versions' in found && Array.isArray(found.versions))
-  const versions = found.versions
+  return found.versions
     .map((one) => ({
       key: Buffer.from(String(one.key), 'hex'),
       value: one.op === 'put' ? Buffer.from(String(one.value), 'base64') : undefined,
@@ -70,6 +78,11 @@ export async function historyOf(cluster: Cluster, tableId: bigint, after: Ts, up
       commitTs: BigInt(one.commitTs),
     }))
     .toSorted((a, b) => (a.commitTs < b.commitTs ? -1 : 1))
+}
+
+/** What the cluster says was committed in (after, upTo], with the old value that each change saw. */
+export async function historyOf(cluster: Cluster, tableId: bigint, after: Ts, upTo: Ts): Promise<Set<string>> {
+  const versions = await versionsOf(cluster, tableId)
   const changes = new Set<string>()
   const current = new Map<string, Buffer | undefined>()
   for (const { key, value, startTs, commitTs } of versions) {
@@ -144,7 +157,8 @@ const FAULTS: readonly (readonly [weight: number, name: string, body: (random: R
 ]
 const WEIGHT = FAULTS.reduce((sum, [weight]) => sum + weight, 0)
 
-function randomFault(random: Random): readonly [name: string, body: object] {
+/** A fault of the cluster: its name and what it is asked with, beside the table. */
+export function randomFault(random: Random): readonly [name: string, body: object] {
   let at = random.below(WEIGHT)
   for (const [weight, name, body] of FAULTS) {
     at -= weight

@@ -25,6 +25,8 @@ import { resolveLocks } from '../../src/upstream/tikv/resolve-locks.ts'
 export interface Cluster extends AsyncDisposable {
   readonly pd: string
   readonly admin: string
+  /** host:port */
+  readonly sql: string
   get(path: string): Promise<Record<string, unknown>>
   fault(name: string, body: object): Promise<void>
 }
@@ -35,12 +37,13 @@ export async function startCluster(): Promise<Cluster> {
   const child = spawn(cdc, args, { stdio: ['ignore', 'pipe', 'ignore'] })
   const lines = createInterface({ input: child.stdout })
   const [line] = await Promise.race([once(lines, 'line'), once(child, 'exit').then(() => ['{}'])])
-  const addresses: { pd?: string; admin?: string } = JSON.parse(String(line))
-  const { pd = '', admin = '' } = addresses
+  const addresses: { pd?: string; admin?: string; sql?: string } = JSON.parse(String(line))
+  const { pd = '', admin = '', sql = '' } = addresses
   if (pd === '') throw new Error('the simulated cluster did not start')
   return {
     pd,
     admin,
+    sql,
     async get(path) {
       const answer: unknown = await (await fetch(admin + path)).json()
       return Object(answer)
