@@ -185,6 +185,8 @@ const CODES = {
   'CDC:ErrReplicationSetInconsistent': { retryable: true },
   'CDC:ErrReplicationSetMultiplePrimaryError': { retryable: true },
   'CDC:ErrRewindRequestBodyError': { retryable: true },
+  'CDC:ErrRunFileCorrupted': { retryable: true },
+  'CDC:ErrRunFileIO': { retryable: true },
   'CDC:ErrS3StorageAPI': { retryable: true },
   'CDC:ErrSameUpstreamDownstream': { retryable: true },
   'CDC:ErrSchedulerRequestFailed': { retryable: true },

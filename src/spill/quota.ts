@@ -10,6 +10,8 @@ export interface Quota {
   used(): { readonly before: number; readonly after: number }
   /** Adds (or, negative, frees) bytes before the cursor; never waits. */
   addBefore(bytes: number): void
+  /** True when what lies before the cursor is more than its share: something has to go to disk. */
+  crowded(): boolean
   /** True when what lies before the cursor no longer fits beside what lies after it. */
   exceeded(): boolean
   /**
@@ -23,7 +25,7 @@ export interface Quota {
 const BEFORE = 0
 const AFTER = 1
 const LIMIT = 2
-/** Share of the quota for what lies after the cursor. */
+/** Share of the quota for what lies after the cursor; the rest is for what lies before it. */
 const AFTER_SHARE = 0.4
 /** How long a waiter sleeps before it looks at what other workers freed. */
 const POLL_MS = 10
@@ -56,6 +58,7 @@ export function openQuota(shared: SharedArrayBuffer): Quota {
     addBefore(bytes) {
       Atomics.add(cells, BEFORE, BigInt(bytes))
     },
+    crowded: () => Number(Atomics.load(cells, BEFORE)) > limitBytes * (1 - AFTER_SHARE),
     exceeded: () => Number(Atomics.load(cells, BEFORE) + Atomics.load(cells, AFTER)) > limitBytes,
     async reserveAfter(bytes, signal) {
       while (!tryReserve(BigInt(bytes))) {

@@ -24,6 +24,10 @@ export class SlabAllocator implements Disposable {
     this.#quota = quota
   }
 
+  get heldBytes(): number {
+    return this.#held
+  }
+
   /** A slab with room for `bytes` more; the caller writes at `slab.used`, advances it and calls {@link release} once. */
   reserve(bytes: number): Slab {
     let slab = this.#current
