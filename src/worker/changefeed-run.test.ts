@@ -19,6 +19,7 @@ import { parseTableInfo } from '../tidb/table-info-json.ts'
 import { Ts } from '../tidb/ts.ts'
 import type { EventFeed, FeedSink } from '../upstream/tikv/feed.ts'
 import { ChangefeedRun } from './changefeed-run.ts'
+import { ChangefeedMetrics } from './metrics.ts'
 
 const ts = (value: number): Ts => Ts(BigInt(value))
 
@@ -96,6 +97,7 @@ interface Harness extends AsyncDisposable {
   readonly feed: FakeFeed
   readonly sinks: FakeSink[]
   readonly posted: FromWorker[]
+  readonly metrics: ChangefeedMetrics
   readonly quota: ReturnType<typeof openQuota>
   readonly delivered: string[]
   addTable(id: number, checkpoint: number): void
@@ -111,6 +113,7 @@ const blackhole = (bootstrap?: BootstrapSettings): SinkSettings => ({
 
 function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole()): Harness {
   const posted: FromWorker[] = []
+  const metrics = new ChangefeedMetrics(() => {})
   const sinks: FakeSink[] = []
   const feed = new FakeFeed()
   const delivered: string[] = []
@@ -178,7 +181,7 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole()): Har
       decidingRule: () => undefined,
       eventFiltersOf: () => [],
     },
-    metrics: { received() {}, acknowledged() {}, memory() {}, [Symbol.dispose]() {} },
+    metrics,
     clock,
     log: silentLog,
     post: (message) => posted.push(message),
@@ -186,6 +189,7 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole()): Har
   const quota = openQuota(shared)
   return {
     run,
+    metrics,
     feed,
     sinks,
     posted,
@@ -249,6 +253,23 @@ test('rows leave only when they are resolved and granted, and the checkpoint fol
   await harness.acknowledge()
   await until(() => harness.progress()?.checkpointTs === 130n, 'the resolvedTs as checkpoint')
   assert.deepEqual(harness.delivered, ['110:1=1', '120:2=2'])
+})
+
+test('each stage counts the rows that it gives on, and what it holds until the sink has acknowledged', async () => {
+  await using harness = start()
+  harness.addTable(1, 100)
+  for (let id = 1; id <= 3; id++) harness.feed.of(1).row(rowOf(row(1, id, 110 + id, id)))
+  harness.feed.of(1).resolved(ts(130))
+  harness.grant(200)
+  await until(() => harness.sinks.at(-1)?.open.length === 1, 'the batch')
+  const { sort, plan, sink } = harness.metrics.stages
+  assert.deepEqual([sort.rows, plan.rows, sink.rows], [3, 3, 0])
+  assert.ok(plan.bytes > 0 && sort.bytes > 0)
+  assert.equal(sink.queueBytes, plan.bytes)
+  assert.equal(harness.metrics.look?.().memory.after, sort.bytes)
+  await harness.acknowledge()
+  await until(() => sink.rows === 3, 'the acknowledgement')
+  assert.deepEqual([sink.bytes, sink.queueBytes], [plan.bytes, 0])
 })
 
 test("a table's own barrier holds only that table", async () => {

@@ -30,7 +30,7 @@ import { parseTableInfo } from '../tidb/table-info-json.ts'
 import { laterTs, maxTs, minTs, nextTs, type Ts, zeroTs } from '../tidb/ts.ts'
 import type { EventFeed } from '../upstream/tikv/feed.ts'
 import { Bootstraps } from './bootstraps.ts'
-import type { ChangefeedMetrics } from './metrics.ts'
+import type { ChangefeedLook, ChangefeedMetrics } from './metrics.ts'
 import { compileRowPlan, type Pass, type RowPlan } from './row-plan.ts'
 import { type InFlight, SpanRun } from './span-run.ts'
 import { TableHistory } from './table-history.ts'
@@ -94,6 +94,8 @@ export class ChangefeedRun implements AsyncDisposable {
   #grantTs: Ts = zeroTs
   #spanSeq = 0
   #rows = 0
+  /** Sum of what the feed holds for the spans. */
+  #unmatchedBytes = 0
   #lastSyncedTs: Ts = zeroTs
   #reported = ''
   #failed = false
@@ -103,6 +105,7 @@ export class ChangefeedRun implements AsyncDisposable {
     this.#quota = openQuota(parts.open.quota)
     this.#slabs = new SlabAllocator(this.#quota)
     this.#bootstraps = openBootstraps(parts)
+    parts.metrics.look = () => this.#look()
     this.#ticker = setInterval(() => this.#tick(), TICK_MS)
     this.#finished = this.#pump()
   }
@@ -133,6 +136,7 @@ export class ChangefeedRun implements AsyncDisposable {
         row: (row) => this.#guard(() => this.#receive(span, row)),
         resolved: (ts) =>
           this.#guard(() => {
+            this.#parts.metrics.resolved++
             span.sorter.resolve(ts)
             this.#enqueue(span)
           }),
@@ -173,7 +177,6 @@ export class ChangefeedRun implements AsyncDisposable {
 
   #receive(span: SpanRun, row: RawRow): void {
     span.sorter.add(row)
-    this.#parts.metrics.received(1)
     if (!this.#quota.exceeded()) return
     const limit = this.#quota.limitBytes
     const text = `the changes that wait for the sink need more than memory-quota = ${limit} bytes; spilling to disk is not built yet: raise memory-quota and resume, nothing is lost`
@@ -215,16 +218,21 @@ export class ChangefeedRun implements AsyncDisposable {
   }
 
   async #turn(span: SpanRun, signal: AbortSignal): Promise<void> {
+    const { metrics } = this.#parts
+    const { sort, sink } = metrics.stages
+    const beganAt = performance.now()
     const read = await span.read(this.#grantTs, BATCH_BYTES, signal)
     if (read === undefined) return
     const [batch, inFlight] = read
-    await this.#quota.reserveAfter(batch.bytes, signal)
+    sort.add(batch.rows.length, batch.bytes, performance.now() - beganAt)
+    await this.#reserve(batch.bytes, signal)
     const writes: Promise<void>[] = []
     let rows = 0
+    let bytes = 0
     try {
       const pieces = await this.#plan(span, batch)
       const pass = span.beginPart(batch, pieces[0]?.plan.splits ?? false)
-      this.#send(pieces, batch, pass, writes)
+      bytes = this.#send(pieces, batch, pass, writes)
       // A transaction that is read twice counts once.
       rows = pass === 'deletes' ? 0 : batch.rows.length
     } catch (error) {
@@ -236,12 +244,34 @@ export class ChangefeedRun implements AsyncDisposable {
       throw error
     }
     const sinkNumber = this.#sinkNumber
+    sink.queueBytes += bytes
     void Promise.all(writes)
       .then(
-        () => sinkNumber === this.#sinkNumber && this.#acknowledged(span, batch, inFlight, rows),
+        () => {
+          if (sinkNumber !== this.#sinkNumber) return
+          sink.add(rows, bytes, 0)
+          this.#acknowledged(span, batch, inFlight, rows)
+        },
         (error: unknown) => this.#sinkLost(sinkNumber, error),
       )
-      .finally(() => this.#quota.releaseAfter(batch.bytes))
+      .finally(() => {
+        sink.queueBytes -= bytes
+        this.#quota.releaseAfter(batch.bytes)
+      })
+  }
+
+  /** Waits for memory after the cursor: for the sink, where that is slower than the feed. */
+  async #reserve(bytes: number, signal: AbortSignal): Promise<void> {
+    const { metrics } = this.#parts
+    const { plan } = metrics.stages
+    const beganAt = performance.now()
+    plan.queueBytes += bytes
+    try {
+      await this.#quota.reserveAfter(bytes, signal)
+    } finally {
+      plan.queueBytes -= bytes
+      metrics.blockedMs += performance.now() - beganAt
+    }
   }
 
   /** Cuts a batch where the table's schema changes. */
@@ -260,14 +290,26 @@ export class ChangefeedRun implements AsyncDisposable {
     return pieces
   }
 
-  /** Encodes and hands to the sink; the acknowledgements are added to `writes`. */
-  #send(pieces: readonly PlannedRows[], batch: RawBatch, pass: Pass, writes: Promise<void>[]): void {
+  /** Encodes and hands to the sink; the acknowledgements are added to `writes`. Returns the bytes of the messages. */
+  #send(pieces: readonly PlannedRows[], batch: RawBatch, pass: Pass, writes: Promise<void>[]): number {
+    const { metrics } = this.#parts
+    const { stages } = metrics
+    let sent = 0
+    let now = performance.now()
     for (const { plan, from, to } of pieces) {
       const messages = new Messages()
       plan.run(batch.rows, from, to, pass, messages)
+      const encodedAt = performance.now()
+      stages.plan.add(to - from, messages.bytes, encodedAt - now)
+      now = encodedAt
       if (messages.length === 0) continue
+      sent += messages.bytes
+      metrics.sentRows += messages.rowCount
       writes.push(this.#write(plan, this.#bootstraps?.before(plan, messages) ?? messages, batch.end))
+      now = performance.now()
+      stages.sink.workMs += now - encodedAt
     }
+    return sent
   }
 
   #write({ table, topic }: RowPlan, messages: Messages, end: Position): Promise<void> {
@@ -308,7 +350,7 @@ export class ChangefeedRun implements AsyncDisposable {
     this.#rows += rows
     this.#sinkFailures = 0
     this.#lastSyncedTs = laterTs(this.#lastSyncedTs, batch.end.commitTs)
-    this.#parts.metrics.acknowledged(rows, batch.bytes)
+    this.#parts.metrics.acknowledgedRawBytes += batch.bytes
     if (span.removing) this.#removeIfIdle(span)
   }
 
@@ -405,12 +447,8 @@ export class ChangefeedRun implements AsyncDisposable {
       span.advance(this.#grantTs)
       checkpointTs = minTs(checkpointTs, span.checkpointTs)
       resolvedTs = minTs(resolvedTs, laterTs(span.sorter.resolvedTs, span.checkpointTs))
-      const held = span.subscription?.bytes ?? 0
-      this.#quota.addBefore(held - span.feedBytes)
-      span.feedBytes = held
+      this.#countFeed(span, span.subscription?.bytes ?? 0)
     }
-    const { before, after } = this.#quota.used()
-    this.#parts.metrics.memory(before, after)
     const state = `${this.#spanSeq} ${checkpointTs} ${resolvedTs} ${this.#rows}`
     if (state === this.#reported) return
     this.#reported = state
@@ -440,6 +478,16 @@ export class ChangefeedRun implements AsyncDisposable {
     }))
   }
 
+  #look(): ChangefeedLook {
+    return {
+      memory: { ...this.#quota.used(), limit: this.#quota.limitBytes },
+      unmatched: this.#unmatchedBytes,
+      sortedInMemory: this.#slabs.heldBytes,
+      sortedOnDisk: 0,
+      spilled: 0,
+    }
+  }
+
   #removeIfIdle(span: SpanRun): void {
     if (!span.idle || !this.#spans.delete(span.span.id)) return
     span.advance(this.#grantTs)
@@ -452,9 +500,16 @@ export class ChangefeedRun implements AsyncDisposable {
   }
 
   #discard(span: SpanRun): void {
-    this.#quota.addBefore(-span.feedBytes)
-    span.feedBytes = 0
+    this.#countFeed(span, 0)
     span.dispose()
+  }
+
+  #countFeed(span: SpanRun, bytes: number): void {
+    const change = bytes - span.feedBytes
+    if (change === 0) return
+    this.#quota.addBefore(change)
+    this.#unmatchedBytes += change
+    span.feedBytes = bytes
   }
 
   /** An error inside a callback of the feed must not reach the feed. */

@@ -32,8 +32,9 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
   const clock = systemClock
   const lifetime = new AbortController()
   const registry = new Registry()
-  exportThreadMetrics(registry, threadName ?? 'data')
-  const metricsOf = createWorkerMetrics(registry)
+  const thread = threadName ?? 'data'
+  exportThreadMetrics(registry, thread)
+  const metricsOf = createWorkerMetrics(registry, thread)
   const observerOf = createFeedMetrics(registry, clock)
   const fence = openFence(start.fence)
   const failPoints = createFailPoints(start.failPoints)
