@@ -1,6 +1,9 @@
 // The heart of the tests: playground, server and a real Kafka as separate processes, under mixed DML and DDL, read by a
 // client that is not ours, while the server is killed at the worst moments.
 import assert from 'node:assert/strict'
+import { mkdtempDisposable, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { available as pythonAvailable, consumeAll, type ConsumedRecord } from '../support/consumer.ts'
 import {
@@ -28,6 +31,8 @@ import {
 import { openWorkload, type Workload } from '../support/workload.ts'
 
 const SEED = Number(process.env['TIDEWIRE_SEED'] ?? Date.now() % 1_000_000)
+const MEMORY_QUOTA = 64 << 20
+const withWorkers = (count: number) => ['--data-workers', String(count)]
 
 interface Case {
   readonly name: string
@@ -46,12 +51,16 @@ const openProtocol: Case = {
   read: readOpenProtocol,
 }
 
-for (const { name, uri, read } of [canalJson, openProtocol]) {
-  test(`${name}: tables and history of a random workload arrive whole and in order (seed ${SEED})`, async (t) => {
+for (const [workers, { name, uri, read }] of [
+  [1, canalJson],
+  [4, canalJson],
+  [4, openProtocol],
+] as const) {
+  test(`${name}, ${workers} workers: tables and history of a random workload arrive whole and in order (seed ${SEED})`, async (t) => {
     if (!(await requireOrSkip(t, kafkaAvailable, pythonAvailable))) return
     await using kafka = await startKafka()
     await using playground = await startPlayground()
-    await using server = await startServer({ pd: playground.pd })
+    await using server = await startServer({ pd: playground.pd, args: withWorkers(workers) })
     const topic = `stream-${name}`
     await using workload = await openWorkload({
       sql: playground.sql,
@@ -67,18 +76,21 @@ for (const { name, uri, read } of [canalJson, openProtocol]) {
   })
 }
 
-for (const [failPoint, { name, uri, read }] of [
-  ['kafka-after-produce-before-ack@20', canalJson],
-  ['after-ack-before-etcd@20', openProtocol],
-  ['after-etcd-before-watermark@15', canalJson],
-  ['ddl-sent-before-stored@2', openProtocol],
+for (const [workers, failPoint, { name, uri, read }] of [
+  // Every worker counts for itself.
+  [1, 'kafka-after-produce-before-ack@20', canalJson],
+  [4, 'kafka-after-produce-before-ack@8', openProtocol],
+  [1, 'after-ack-before-etcd@20', openProtocol],
+  [4, 'after-ack-before-etcd@15', canalJson],
+  [4, 'after-etcd-before-watermark@15', canalJson],
+  [4, 'ddl-sent-before-stored@2', openProtocol],
 ] as const) {
-  test(`${name}: nothing is lost or out of order when the server dies at ${failPoint} (seed ${SEED})`, async (t) => {
+  test(`${name}, ${workers} workers: nothing is lost or out of order when the server dies at ${failPoint} (seed ${SEED})`, async (t) => {
     if (!(await requireOrSkip(t, kafkaAvailable, pythonAvailable))) return
     await using kafka = await startKafka()
     await using playground = await startPlayground()
-    const oneWorker = { pd: playground.pd, args: ['--data-workers', '1'] }
-    let server = await startServer({ ...oneWorker, env: { TIDEWIRE_FAIL_POINTS: failPoint } })
+    const options = { pd: playground.pd, args: withWorkers(workers) }
+    let server = await startServer({ ...options, env: { TIDEWIRE_FAIL_POINTS: failPoint } })
     try {
       const topic = 'killed'
       await using workload = await openWorkload({
@@ -93,7 +105,7 @@ for (const [failPoint, { name, uri, read }] of [
       await waitFor('the server to die at its fail point', () => !server.process.alive)
       await workload.run(64)
       await server[Symbol.asyncDispose]()
-      server = await startServer(oneWorker)
+      server = await startServer(options)
       await workload.run(64)
       await caughtUp(server, 'first', await clusterTs(server, playground.pd), 90_000)
       await verify(read(await consumeAll(kafka.bootstrap, [topic])), workload, playground)
@@ -107,7 +119,8 @@ test(`nothing is lost or out of order when the server is killed again and again 
   if (!(await requireOrSkip(t, kafkaAvailable, pythonAvailable))) return
   await using kafka = await startKafka()
   await using playground = await startPlayground()
-  let server = await startServer({ pd: playground.pd })
+  const options = { pd: playground.pd, args: withWorkers(4) }
+  let server = await startServer(options)
   try {
     const topic = 'killed'
     const random = createRandom(SEED)
@@ -118,7 +131,7 @@ test(`nothing is lost or out of order when the server is killed again and again 
       const rows = server.process.lines.length
       if (random.chance(0.5)) await waitFor('a sign of life', () => server.process.lines.length >= rows)
       await server[Symbol.asyncDispose]()
-      server = await startServer({ pd: playground.pd })
+      server = await startServer(options)
     }
     await workload.run(64)
     await caughtUp(server, 'first', await clusterTs(server, playground.pd), 90_000)
@@ -160,7 +173,11 @@ test('a changefeed goes on from its checkpoint after pause and resume, and after
 })
 
 async function create(server: ServerProcess, sinkUri: string): Promise<void> {
-  await cli(server, 'changefeed', 'create', '--sink-uri', sinkUri, '--changefeed-id', 'first', '--no-confirm')
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'tidewire-first-'))
+  const config = join(folder.path, 'changefeed.toml')
+  await writeFile(config, `memory-quota = ${MEMORY_QUOTA}\n`)
+  const args = ['--sink-uri', sinkUri, '--config', config, '--changefeed-id', 'first', '--no-confirm']
+  await cli(server, 'changefeed', 'create', ...args)
 }
 
 async function verify(
