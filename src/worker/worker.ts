@@ -78,6 +78,7 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
       memory: {},
       onTrouble: (error: Error) => post(troubleOf(epoch, 'warning', error)),
     }
+    const metrics = metricsOf(changefeed)
     return new ChangefeedRun({
       open: message,
       feed: openEventFeed({
@@ -85,7 +86,7 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
         security: start.security,
         log: runLog,
         clock,
-        observer: observerOf(changefeed),
+        observer: observerOf(changefeed, metrics.stages),
       }),
       openSink: (signal) => openRowSink(sink, context, signal),
       protocol,
@@ -95,7 +96,7 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
         forceReplicate: config.forceReplicate,
         timeZone,
       }),
-      metrics: metricsOf(changefeed),
+      metrics,
       clock,
       log: runLog.with({ epoch }),
       post,

@@ -18,6 +18,7 @@ const feed = openEventFeed({
   ...common,
   observer: {
     opened: () => ({ [Symbol.dispose]() {} }),
+    received() {},
     regionError: (kind) => void (errors[kind] = (errors[kind] ?? 0) + 1),
   },
 })

@@ -3,9 +3,11 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, suite, test } from 'node:test'
+import { Registry } from 'prom-client'
 
 import { systemClock } from '../../base/clock.ts'
 import { type LogFields, silentLog } from '../../base/log.ts'
+import { StageCounter } from '../../base/stage-counter.ts'
 import { compareBytes, intHandle, keyspacePrefix, rawRecordRange, recordKey, tableRecordRange } from '../../tidb/key.ts'
 import { previousTs, Ts } from '../../tidb/ts.ts'
 import {
@@ -25,6 +27,7 @@ import { DEAD_MODES, LIVING_MODES, runTxn, type Write } from '../../../test/supp
 import { openPdClient } from '../pd/client.ts'
 import { openEventFeed } from './event-feed.ts'
 import { openSnapshot } from './kv-snapshot.ts'
+import { createFeedMetrics } from './metrics.ts'
 import type { Snapshot } from './snapshot.ts'
 
 const PAUSED_READER = join(import.meta.dirname, '../../../test/support/paused-reader.ts')
@@ -86,7 +89,9 @@ suite('event feed against a simulated cluster', { concurrency: true }, () => {
     const { cluster, pd: whole, kv } = setup
     const options = { security: {}, log: silentLog, clock: hasty }
     await using pd = await openPdClient({ endpoints: [cluster.pd], keyspace: 'DEFAULT', ...options }, signal)
-    await using feed = openEventFeed({ pd, ...options })
+    const work = { feed: new StageCounter(), sort: new StageCounter() }
+    const observer = createFeedMetrics(new Registry(), hasty)({ namespace: 'default', id: 'keyspace' }, work)
+    await using feed = openEventFeed({ pd, observer, ...options })
     assert.equal(pd.keyspace?.id, 0)
     const startTs = await pd.tso(signal)
     const sink = new ChangeCollector(startTs)
@@ -104,6 +109,8 @@ suite('event feed against a simulated cluster', { concurrency: true }, () => {
       [...sink.changes].map((text) => text.replace(/ \d+/, '')),
       [`${commitTs} ${Buffer.from(key).toString('hex')} ${digest(value)} -`],
     )
+    assert.ok(work.feed.rows >= 1)
+    assert.ok(work.feed.bytes > value.length && work.feed.workMs > 0 && work.sort.workMs > 0)
     const snapshot = openSnapshot(pd, endTs, options)
     assert.deepEqual(Buffer.from((await snapshot.get(key, signal)) ?? []), value)
     const { start, end } = rawRecordRange(1006n)

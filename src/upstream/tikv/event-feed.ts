@@ -185,6 +185,8 @@ class TikvEventFeed implements EventFeed {
         stores: this.#stores,
         signal: this.#stop.signal,
         listener: {
+          received: (rows, bytes, readMs, deliverMs) =>
+            this.#options.observer?.received(rows, bytes, readMs, deliverMs),
           failed: (registration, error) => this.#failed(registration, error),
           broken: (subscription, error) => this.#broken(subscription, error),
           disconnected: (registrations) => {

@@ -23,6 +23,8 @@ export interface Registration {
 
 /** Who hears what happens on a stream. Calls are synchronous, in the order of arrival. */
 export interface StreamListener {
+  /** Of every frame, when nothing points into it any more; see `FeedObserver`. */
+  received(rows: number, bytes: number, readMs: number, deliverMs: number): void
   initialized(registration: Registration): void
   failed(registration: Registration, error: RegionError): void
   /** The subscription cannot go on. */
@@ -167,14 +169,18 @@ export class FeedStream implements ChangeDataVisitor {
 
   #receive(frame: Buffer): void {
     if (this.#ended) return
+    const beganAt = performance.now()
     let unreadable: unknown
     try {
       this.#reader.read(frame, this)
     } catch (error) {
       unreadable = error
     }
+    const readAt = performance.now()
+    let rows = 0
     // Rows first, then the resolved-ts that covers them; then nothing may point into the frame any more.
     for (const subscription of this.#touched) {
+      rows += subscription.pending.length
       try {
         subscription.deliver()
       } catch (error) {
@@ -182,8 +188,10 @@ export class FeedStream implements ChangeDataVisitor {
       }
     }
     this.#touched.clear()
+    const deliveredAt = performance.now()
     for (const feed of this.#read) feed.retain()
     this.#read.clear()
+    this.#listener.received(rows, frame.length, readAt - beganAt, deliveredAt - readAt)
     if (unreadable !== undefined) this.#unreadable(unreadable)
   }
 

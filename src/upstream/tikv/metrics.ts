@@ -1,6 +1,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 
 import type { Clock } from '../../base/clock.ts'
+import type { StageCounter } from '../../base/stage-counter.ts'
 import type { ChangefeedId } from '../../event/changefeed.ts'
 import type { FeedObserver, FeedState } from './feed.ts'
 
@@ -29,8 +30,17 @@ const STORE_GAUGES: readonly (readonly [string, string, (store: FeedState['store
 /** All gauges of one answer show one look at the regions. */
 const LOOK_MS = 500
 
+/** Where the work of a feed is counted: that with its frames, and that of the sorter with the rows in them. */
+export interface FeedWork {
+  readonly feed: StageCounter
+  readonly sort: StageCounter
+}
+
 /** Metrics of a worker's feeds, read when somebody asks for them; a call gives the observer of a changefeed's feed. */
-export function createFeedMetrics(registry: Registry, clock: Clock): (changefeed: ChangefeedId) => FeedObserver {
+export function createFeedMetrics(
+  registry: Registry,
+  clock: Clock,
+): (changefeed: ChangefeedId, work: FeedWork) => FeedObserver {
   const registers = [registry]
   const shown = new Set<Shown>()
   for (const [name, help, valueOf] of FEED_GAUGES) {
@@ -65,13 +75,17 @@ export function createFeedMetrics(registry: Registry, clock: Clock): (changefeed
     labelNames: ['type'],
     registers,
   })
-  return ({ namespace, id }) => ({
+  return ({ namespace, id }, { feed, sort }) => ({
     opened(look) {
-      const feed = { labels: { namespace, changefeed: id }, state: remembered(look, clock) }
-      shown.add(feed)
-      return { [Symbol.dispose]: () => void shown.delete(feed) }
+      const one = { labels: { namespace, changefeed: id }, state: remembered(look, clock) }
+      shown.add(one)
+      return { [Symbol.dispose]: () => void shown.delete(one) }
     },
     regionError: (type) => errors.inc({ type }),
+    received(rows, bytes, readMs, deliverMs) {
+      feed.add(rows, bytes, readMs)
+      sort.workMs += deliverMs
+    },
   })
 }
 

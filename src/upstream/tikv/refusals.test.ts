@@ -13,6 +13,7 @@ import { Registry } from 'prom-client'
 import { systemClock } from '../../base/clock.ts'
 import { describeError, type ErrorCode, errorCode } from '../../base/errors.ts'
 import { type Log, silentLog } from '../../base/log.ts'
+import { StageCounter } from '../../base/stage-counter.ts'
 import type { RawKv } from '../../event/raw-kv.ts'
 import {
   ChangeDataEvent,
@@ -481,7 +482,8 @@ suite('refusals', { concurrency: true }, () => {
     const warned: object[] = []
     const log: Log = { ...silentLog, warn: (text, fields) => void warned.push({ text, ...fields }) }
     const registry = new Registry()
-    const observer = createFeedMetrics(registry, clock)({ namespace: 'default', id: 'slow' })
+    const work = { feed: new StageCounter(), sort: new StageCounter() }
+    const observer = createFeedMetrics(registry, clock)({ namespace: 'default', id: 'slow' }, work)
     await using run = await start((fake) => (fake.onRequest = (call, request) => fake.settle(call, request, 700n)), {
       log,
       observer,
@@ -491,6 +493,7 @@ suite('refusals', { concurrency: true }, () => {
     await run.until(() => warned.some((line) => 'text' in line && line.text === 'a span does not advance'))
     const line = Object(warned.find((one) => 'text' in one && one.text === 'a span does not advance'))
     assert.deepEqual([line.region, line.store, line.resolvedTs, line.scanning], [1n, 1n, 700n, false])
+    assert.ok(work.feed.bytes > 0 && work.feed.workMs > 0)
     const page = await registry.metrics()
     const feed = '{namespace="default",changefeed="slow"}'
     assert.ok(page.includes(`tidewire_kvclient_slow_region_count${feed} 1`), page)

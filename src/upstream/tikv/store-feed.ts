@@ -139,6 +139,7 @@ export class StoreFeed implements Disposable {
   }
 
   readonly #listener: StreamListener = {
+    received: (rows, bytes, readMs, deliverMs) => this.#options.listener.received(rows, bytes, readMs, deliverMs),
     initialized: (registration) => this.#scanned(registration),
     failed: (registration, error) => {
       this.#options.listener.failed(registration, error)
