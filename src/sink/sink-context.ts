@@ -6,7 +6,7 @@ import type { Log } from '../base/log.ts'
 import type { Protocol } from '../codec/protocol.ts'
 import type { Dispatcher } from '../dispatcher/dispatcher.ts'
 import type { ChangefeedId } from '../event/changefeed.ts'
-import type { ProducerMemory } from './kafka/producer.ts'
+import type { ProducerMemory } from './kafka/identity.ts'
 
 /** What a sink needs beside its settings. */
 export interface SinkContext {

@@ -1,10 +1,10 @@
 import type { ErrorCode } from '../../base/errors.ts'
 import type { KafkaSettings } from '../../config/sink-settings.ts'
 import type { DdlEvent, TableName } from '../../event/ddl-event.ts'
-import type { EncodedBatch, EncodedMessage } from '../../event/encoded.ts'
+import { type EncodedBatch, Messages } from '../../event/encoded.ts'
 import type { ControlMessage } from '../../codec/protocol.ts'
 import type { Ts } from '../../tidb/ts.ts'
-import { openClaimChecks, type ClaimChecks } from '../claim-check.ts'
+import { openClaimChecks } from '../claim-check.ts'
 import { type SinkMetrics, sinkMetrics } from '../metrics.ts'
 import type { SinkContext } from '../sink-context.ts'
 import type { ControlSink, RowSink } from '../sink.ts'
@@ -24,15 +24,24 @@ interface Parts extends AsyncDisposable {
 /** Rows. Errors: `CDC:ErrKafkaAsyncSendMessage`, those of the topics, `CDC:ErrCaptureSuicide`. */
 export function openKafkaRowSink(settings: KafkaSettings, context: SinkContext): RowSink {
   const parts = openParts(settings, context, 'rows')
-  const { metrics } = parts
+  const { topics, producer, metrics } = parts
   const claimChecks = openClaimChecks(settings.codec.largeMessages, context.fence)
+
+  async function sendLater(batch: EncodedBatch, stored: Promise<void> | undefined, signal: AbortSignal): Promise<void> {
+    if (stored !== undefined) await stored
+    await producer.send(topics.known(batch.topic) ?? (await topics.ensure(batch.topic, signal)), batch.messages)
+  }
+
   return {
     async write(batch, signal) {
-      await failing(parts, signal, sendRows(parts, claimChecks, batch, signal))
+      const stored = claimChecks?.pass(batch)
+      const topic = stored === undefined ? topics.known(batch.topic) : undefined
+      const send = topic === undefined ? sendLater(batch, stored, signal) : producer.send(topic, batch.messages)
+      await failing(parts, signal, send)
       metrics.rows(batch.messages.rowCount, batch.messages.bytes)
     },
     async partitions(topic, signal) {
-      return (await parts.topics.ensure(topic, signal)).partitions
+      return (await topics.ensure(topic, signal)).partitions
     },
     async [Symbol.asyncDispose]() {
       await parts[Symbol.asyncDispose]()
@@ -47,11 +56,17 @@ export function openKafkaControlSink(settings: KafkaSettings, context: SinkConte
   const parts = openParts(settings, context, 'control')
   const { topics, producer, metrics } = parts
 
-  async function send(topic: string, message: ControlMessage, to: 'first' | 'all', signal: AbortSignal): Promise<void> {
+  async function sendDdl(topic: string, message: ControlMessage, to: 'first' | 'all', signal: AbortSignal) {
     const found = await topics.ensure(topic, signal)
-    const count = to === 'first' ? 1 : found.partitions
-    const copies = Array.from({ length: count }, (_, partition) => ({ ...message, partition }))
-    await producer.send(found, copies, (copy) => copy.partition)
+    const messages = new Messages()
+    const partitions = to === 'first' ? 1 : found.partitions
+    for (let partition = 0; partition < partitions; partition++) messages.push({ ...message, partition, rows: 0 })
+    await producer.send(found, messages)
+  }
+
+  async function sendWatermark(names: Iterable<string>, message: ControlMessage, signal: AbortSignal): Promise<void> {
+    const found = await Promise.all(Array.from(names, (name) => topics.ensure(name, signal)))
+    await producer.broadcast(found, Messages.of([{ ...message, partition: 0, rows: 0 }]))
   }
 
   return {
@@ -61,7 +76,7 @@ export function openKafkaControlSink(settings: KafkaSettings, context: SinkConte
       const { schema, table } = routedBy(event)
       const topic = table === '' ? settings.topic : dispatcher.topicOf(schema, table)
       const since = clock.monotonic()
-      await failing(parts, signal, send(topic, message, protocol.ddlPartitions, signal))
+      await failing(parts, signal, sendDdl(topic, message, protocol.ddlPartitions, signal))
       metrics.ddl((clock.monotonic() - since) / 1000)
     },
     async watermark(ts: Ts, tables: readonly TableName[], signal: AbortSignal) {
@@ -69,7 +84,7 @@ export function openKafkaControlSink(settings: KafkaSettings, context: SinkConte
       if (message === undefined) return
       const active = new Set(tables.map(({ schema, table }) => dispatcher.topicOf(schema, table)))
       active.add(settings.topic)
-      await failing(parts, signal, Promise.all([...active].map((topic) => send(topic, message, 'all', signal))))
+      await failing(parts, signal, sendWatermark(active, message, signal))
     },
     [Symbol.asyncDispose]: () => parts[Symbol.asyncDispose](),
   }
@@ -80,20 +95,6 @@ function routedBy(event: DdlEvent): TableName {
   return event.before === undefined
     ? { schema: event.schema, table: event.table }
     : { schema: event.before.schema, table: event.before.table }
-}
-
-const partitionOf = (message: EncodedMessage): number => message.partition
-
-async function sendRows(
-  { topics, producer }: Parts,
-  claimChecks: ClaimChecks | undefined,
-  batch: EncodedBatch,
-  signal: AbortSignal,
-): Promise<void> {
-  const stored = claimChecks?.pass(batch)
-  if (stored !== undefined) await stored
-  const topic = await topics.ensure(batch.topic, signal)
-  await producer.send(topic, [...batch.messages], partitionOf)
 }
 
 /** Waits for a send; its error, or the signal's abort, is the end of the sink. */

@@ -1,51 +1,43 @@
-import type { Compression } from '../../config/sink-settings.ts'
-import {
-  BATCH_HEADER_BYTES,
-  encodeRecordBatch,
-  markRecordBatch,
-  type Message,
-  noProducer,
-  type ProducerMark,
-  RECORD_OVERHEAD_BYTES,
-} from './record-batch.ts'
+import type { Messages } from '../../event/encoded.ts'
+import type { BatchMemory } from './batch-memory.ts'
+import { noProducer, type ProducerMark, RecordBatch } from './record-batch.ts'
 import type { Topic } from './topics.ts'
 import type { ProducerIdentity } from './wire.ts'
 
-/** One call of send: its promise, and how many of its messages are not acknowledged. */
+/** One call of send: its promise, and how many batches with messages of it are not acknowledged. */
 export interface Delivery {
   left: number
   readonly resolve: () => void
   readonly reject: (error: Error) => void
 }
 
-/** `count` messages that follow each other and belong to one delivery. */
-interface Run {
-  readonly delivery: Delivery
-  count: number
-}
-
-interface Batch {
-  readonly bytes: Buffer
-  readonly records: number
-  readonly runs: readonly Run[]
-  /** It carries a producer id. */
-  idempotent: boolean
-  /** Its mark is no longer the lane's, and has to be written again before it is repeated. */
-  stale: boolean
+export interface Batch {
+  readonly content: RecordBatch
+  /** Other lanes send the same content: it is copied for each, and lives on. */
+  readonly shared: boolean
+  /** Whose messages are in it. */
+  readonly deliveries: Delivery[]
+  /** With what it was sent, and is repeated; undefined = not sent, or to be marked anew. */
+  mark: ProducerMark | undefined
+  /** How often it was part of a request. */
+  sent: number
 }
 
 /** The queue of one partition and the batch of it that is under way. */
 export interface Lane {
   readonly topic: string
   readonly partition: number
-  /** Bytes of records in a batch, before compression. */
+  /** Bytes of a batch before compression. */
   readonly batchBytes: number
-  waiting: Message[]
-  /** Whose the waiting messages are, in the same order. */
-  runs: Run[]
+  /** Not sent yet, in order; the last one still takes messages. */
+  readonly waiting: Batch[]
   batch: Batch | undefined
+  /** Length of the last batch that was sent: a guess for the next one. */
+  expectedBytes: number
   /** True from being chosen for a request until its outcome is dealt with. */
   busy: boolean
+  /** What the broker said of the batch under way; -1 = nothing. */
+  answer: number
   /** Of the next record; the broker knows all before it. */
   sequence: number
   /** Epochs of this lane beyond the producer's own. */
@@ -62,11 +54,12 @@ export function newLane(topic: Topic, partition: number): Lane {
   return {
     topic: topic.name,
     partition,
-    batchBytes: Math.min(BATCH_BYTES, topic.limitBytes ?? BATCH_BYTES) - BATCH_HEADER_BYTES,
+    batchBytes: Math.min(BATCH_BYTES, topic.limitBytes ?? BATCH_BYTES),
     waiting: [],
-    runs: [],
     batch: undefined,
+    expectedBytes: 0,
     busy: false,
+    answer: -1,
     sequence: 0,
     epochsAfter: 0,
     failures: 0,
@@ -74,71 +67,60 @@ export function newLane(topic: Topic, partition: number): Lane {
   }
 }
 
-export function enqueue(lane: Lane, message: Message, delivery: Delivery): void {
-  lane.waiting.push(message)
-  const last = lane.runs.at(-1)
-  if (last?.delivery === delivery) last.count++
-  else lane.runs.push({ delivery, count: 1 })
+/** Copies one message into the lane's last batch, or a new one. */
+export function enqueue(lane: Lane, messages: Messages, index: number, delivery: Delivery, memory: BatchMemory): void {
+  let last = lane.waiting[lane.waiting.length - 1]
+  if (last === undefined || !last.content.add(messages, index)) {
+    const content = new RecordBatch(memory, lane.batchBytes, lane.expectedBytes)
+    content.add(messages, index)
+    last = newBatch(content, false)
+    lane.waiting.push(last)
+  }
+  const { deliveries } = last
+  if (deliveries[deliveries.length - 1] === delivery) return
+  deliveries.push(delivery)
+  delivery.left++
 }
 
-/** Who writes the lane's next batch. */
-export function laneMark(lane: Lane, identity: ProducerIdentity | 'none' | undefined): ProducerMark {
+/** Appends a sealed batch that many lanes send. */
+export function enqueueShared(lane: Lane, content: RecordBatch, delivery: Delivery): void {
+  const batch = newBatch(content, true)
+  batch.deliveries.push(delivery)
+  delivery.left++
+  lane.waiting.push(batch)
+}
+
+/** Puts the next batch under way, if none is, and marks it; undefined = nothing waits. */
+export function startBatch(lane: Lane, identity: ProducerIdentity | 'none' | undefined): Batch | undefined {
+  const batch = (lane.batch ??= lane.waiting.shift())
+  if (batch === undefined) return undefined
+  if (batch.mark === undefined) {
+    batch.mark = markOf(lane, identity)
+    // Sequences count up to 2^31 - 1 and start again at 0.
+    lane.sequence = (lane.sequence + batch.content.records) & 0x7fff_ffff
+  }
+  if (!batch.shared) lane.expectedBytes = batch.content.length
+  batch.sent++
+  return batch
+}
+
+/** The batch under way is to be repeated as the next epoch's first. */
+export function restart(lane: Lane): void {
+  lane.epochsAfter++
+  lane.sequence = 0
+  if (lane.batch !== undefined) lane.batch.mark = undefined
+}
+
+const newBatch = (content: RecordBatch, shared: boolean): Batch => ({
+  content,
+  shared,
+  deliveries: [],
+  mark: undefined,
+  sent: 0,
+})
+
+function markOf(lane: Lane, identity: ProducerIdentity | 'none' | undefined): ProducerMark {
   if (identity === undefined || identity === 'none') return noProducer
-  return {
-    producerId: identity.producerId,
-    epoch: identity.epoch + lane.epochsAfter,
-    sequence: lane.sequence,
-  }
-}
-
-/** Takes from the queue's head what fits into a batch, at least one message. */
-export function takeBatch(lane: Lane, compression: Compression, nowMs: number, mark: ProducerMark): Batch {
-  const messages = takeMessages(lane)
-  // Sequences count up to 2^31 - 1 and start again at 0.
-  lane.sequence = (lane.sequence + messages.length) & 0x7fff_ffff
-  return {
-    bytes: encodeRecordBatch(messages, compression, nowMs, mark),
-    records: messages.length,
-    runs: takeRuns(lane, messages.length),
-    idempotent: mark.producerId >= 0n,
-    stale: false,
-  }
-}
-
-/** Gives a batch that is to be repeated the lane's new mark. */
-export function remark(lane: Lane, batch: Batch, mark: ProducerMark): void {
-  markRecordBatch(batch.bytes, mark)
-  lane.sequence = batch.records
-  batch.idempotent = mark.producerId >= 0n
-  batch.stale = false
-}
-
-function takeMessages(lane: Lane): Message[] {
-  let bytes = 0
-  let count = 0
-  for (const { key, value } of lane.waiting) {
-    bytes += (key?.length ?? 0) + (value?.length ?? 0) + RECORD_OVERHEAD_BYTES
-    if (bytes > lane.batchBytes && count > 0) break
-    count++
-  }
-  if (count < lane.waiting.length) return lane.waiting.splice(0, count)
-  const all = lane.waiting
-  lane.waiting = []
-  return all
-}
-
-function takeRuns(lane: Lane, messages: number): Run[] {
-  const taken: Run[] = []
-  let left = messages
-  let whole = 0
-  for (const run of lane.runs) {
-    if (left === 0) break
-    const count = Math.min(left, run.count)
-    taken.push({ delivery: run.delivery, count })
-    left -= count
-    if (count === run.count) whole++
-    else run.count -= count
-  }
-  lane.runs.splice(0, whole)
-  return taken
+  const { producerId, epoch } = identity
+  return { producerId, epoch: epoch + lane.epochsAfter, sequence: lane.sequence }
 }

@@ -5,21 +5,17 @@ import type { Fence } from '../../base/fence.ts'
 import type { Log } from '../../base/log.ts'
 import { backoffMs } from '../../base/retry.ts'
 import type { KafkaSettings } from '../../config/sink-settings.ts'
+import type { Messages } from '../../event/encoded.ts'
 import { abortable } from './abortable.ts'
+import { BatchMemory } from './batch-memory.ts'
+import { Broadcast } from './broadcast.ts'
 import { type Cluster, exchange } from './cluster.ts'
-import { type Delivery, enqueue, type Lane, laneMark, newLane, remark, takeBatch } from './lane.ts'
-import type { Message } from './record-batch.ts'
+import { MAX_EPOCH, NOT_IDEMPOTENT, type ProducerMemory, rememberEpoch, takeIdentity } from './identity.ts'
+import { type Delivery, enqueue, type Lane, newLane, restart, startBatch } from './lane.ts'
+import { produceRequest } from './produce-request.ts'
+import { RecordBatch } from './record-batch.ts'
 import type { Topic } from './topics.ts'
-import {
-  BrokerError,
-  ErrorCode,
-  initProducerRequest,
-  isTransient,
-  type PartitionResult,
-  type ProducerIdentity,
-  produceRequest,
-  type TopicBatches,
-} from './wire.ts'
+import { BrokerError, ErrorCode, isTransient, type ProducerIdentity } from './wire.ts'
 
 export interface ProducerOptions {
   readonly settings: KafkaSettings
@@ -30,15 +26,9 @@ export interface ProducerOptions {
   readonly clock: Clock
   /** Names a message that could not be sent: rows and control messages differ. */
   readonly errorCode: CdcErrorCode
-  /** Who the producer before this one was, if any; this one says there who it is. */
   readonly memory: ProducerMemory
   /** Told now and then while a partition takes nothing. */
   readonly onTrouble: (error: Error) => void
-}
-
-/** The last producer id of one side of a sink and the greatest epoch used with it; survives the sink. */
-export interface ProducerMemory {
-  identity: ProducerIdentity | undefined
 }
 
 /** A partition that cannot take anything for this long fails the producer. */
@@ -49,9 +39,14 @@ const BACKOFF_BASE_MS = 50
 const BACKOFF_CAP_MS = 1000
 /** Bytes of record batches in one request, unless one batch alone is larger. */
 const REQUEST_BYTES = 8 << 20
+/** Partitions in one request: a broker works on it for some 20 ms at most. */
+const REQUEST_PARTITIONS = 1000
+/** Requests under way at one broker; lanes that are ready meanwhile travel together in the next. */
+const REQUESTS_AT_ONCE = 5
+/** Partitions that a broadcast is under way to at the same time. */
+const BROADCAST_WINDOW = 2 * REQUEST_PARTITIONS
 /** How long closing waits for answers to what was sent, so that nothing is applied after a successor starts. */
 const CLOSE_WAIT_MS = 3000
-const MAX_EPOCH = 0x7fff
 
 /**
  * Sends messages so that each partition keeps the order of the calls, whatever fails (docs/decisions/006-kafka-produce-loop):
@@ -61,11 +56,17 @@ const MAX_EPOCH = 0x7fff
 export class Producer implements AsyncDisposable {
   readonly #options: ProducerOptions
   readonly #life = new AbortController()
+  readonly #memory = new BatchMemory()
+  /** By topic and partition. */
   readonly #lanes = new Map<string, Lane[]>()
   readonly #deliveries = new Set<Delivery>()
+  /** Those that have not entered all their lanes, oldest first. */
+  #broadcasts: Broadcast[] = []
   /** Lanes with something to send and nothing under way. */
   readonly #ready = new Set<Lane>()
   readonly #work = new Set<Promise<void>>()
+  /** Requests under way by broker. */
+  readonly #requests = new Map<number, number>()
   /** undefined = not asked for yet, 'none' = this producer is not idempotent. */
   #identity: ProducerIdentity | 'none' | undefined
   #identifying = false
@@ -78,23 +79,35 @@ export class Producer implements AsyncDisposable {
     if (options.settings.requiredAcks !== -1) this.#identity = 'none'
   }
 
-  /**
-   * Resolves when every message is acknowledged. `partitionOf` gives a message's partition. The messages' bytes are read
-   * later, until the promise settles.
-   */
-  send<M extends Message>(topic: Topic, messages: readonly M[], partitionOf: (message: M) => number): Promise<void> {
+  /** Resolves when every message is acknowledged. The messages' bytes are read before it returns. */
+  send(topic: Topic, messages: Messages): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
-    if (messages.length === 0) return Promise.resolve()
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const delivery: Delivery = { left: messages.length, resolve, reject }
+    const { length, partitions } = messages
+    if (length === 0) return Promise.resolve()
+    // A partition gets messages in the order of the calls.
+    for (const broadcast of this.#broadcasts) this.#enter(broadcast, topic)
+    const { promise, delivery } = this.#deliver()
     const lanes = this.#lanesOf(topic)
-    for (const message of messages) {
-      const partition = partitionOf(message)
+    for (let i = 0; i < length; i++) {
+      const partition = partitions[i] ?? 0
       const lane = (lanes[partition] ??= newLane(topic, partition))
-      enqueue(lane, message, delivery)
+      enqueue(lane, messages, i, delivery, this.#memory)
       if (!lane.busy) this.#ready.add(lane)
     }
-    this.#deliveries.add(delivery)
+    this.#wake()
+    return promise
+  }
+
+  /** Sends the one message of `messages` to every partition of `topics`; resolves when all have acknowledged it. */
+  broadcast(topics: readonly Topic[], messages: Messages): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    if (topics.length === 0) return Promise.resolve()
+    const { settings, clock } = this.#options
+    const content = new RecordBatch(this.#memory, messages.bytes, messages.bytes)
+    content.add(messages, 0)
+    content.seal(settings.compression, clock.now())
+    const { promise, delivery } = this.#deliver()
+    this.#broadcasts.push(new Broadcast(topics, content, delivery))
     this.#wake()
     return promise
   }
@@ -106,14 +119,39 @@ export class Producer implements AsyncDisposable {
     this.#life.abort()
     for (const delivery of this.#deliveries) delivery.reject(error)
     this.#deliveries.clear()
+    this.#broadcasts = []
     this.#ready.clear()
     this.#lanes.clear()
+  }
+
+  /** Bytes that wait in lanes, not counting what is under way. */
+  get waitingBytes(): number {
+    let bytes = 0
+    for (const lanes of this.#lanes.values())
+      for (const lane of lanes) for (const { content } of lane?.waiting ?? []) bytes += content.length
+    return bytes
+  }
+
+  get requestsUnderWay(): number {
+    let requests = 0
+    for (const count of this.#requests.values()) requests += count
+    return requests
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.fail(new CdcError('CDC:ErrKafkaProducerClosed', 'the kafka producer is closed'))
     const answers = Promise.allSettled(this.#work).then(() => {})
-    await abortable(answers, AbortSignal.timeout(CLOSE_WAIT_MS)).catch(() => {})
+    // A later epoch fences what is left; without one the broker must have dropped or applied it.
+    const { writeTimeoutMs } = this.#options.settings
+    const waitMs = this.#identity === 'none' ? Math.max(CLOSE_WAIT_MS, writeTimeoutMs) : CLOSE_WAIT_MS
+    await abortable(answers, AbortSignal.timeout(waitMs)).catch(() => {})
+  }
+
+  #deliver(): { readonly promise: Promise<void>; readonly delivery: Delivery } {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const delivery: Delivery = { left: 0, resolve, reject }
+    this.#deliveries.add(delivery)
+    return { promise, delivery }
   }
 
   #lanesOf(topic: Topic): Lane[] {
@@ -122,6 +160,12 @@ export class Producer implements AsyncDisposable {
     const lanes: Lane[] = []
     this.#lanes.set(topic.name, lanes)
     return lanes
+  }
+
+  #enter(broadcast: Broadcast, topic: Topic): void {
+    const lanes = this.#lanesOf(topic)
+    const entered = broadcast.enter(topic.name, (of, partition) => (lanes[partition] ??= newLane(of, partition)))
+    for (const lane of entered) if (!lane.busy) this.#ready.add(lane)
   }
 
   /** One turn later, so that what is handed over in this turn travels together. */
@@ -139,17 +183,30 @@ export class Producer implements AsyncDisposable {
       if (!this.#identifying) this.#start(this.#identify())
       return
     }
-    const byLeader = new Map<number, Lane[]>()
+    this.#enterNext()
+    const requests = new Map<number, LaneRequest>()
     const lost: Lane[] = []
     for (const lane of this.#ready) {
-      lane.busy = true
       const leader = this.#options.cluster.leaderOf(lane.topic, lane.partition)
       if (leader === undefined) lost.push(lane)
-      else byLeader.getOrInsertComputed(leader, () => []).push(lane)
+      else if ((this.#requests.get(leader) ?? 0) >= REQUESTS_AT_ONCE || !join(requests, leader, lane)) continue
+      lane.busy = true
+      this.#ready.delete(lane)
     }
-    this.#ready.clear()
     if (lost.length > 0) this.#start(this.#recover(lost, new BrokerError(ErrorCode.LeaderNotAvailable), 0))
-    for (const [leader, lanes] of byLeader) this.#start(this.#produce(leader, lanes))
+    for (const [leader, { lanes }] of requests) this.#start(this.#produce(leader, lanes))
+    if (this.#ready.size > 0 && requests.size > 0) this.#wake()
+  }
+
+  /** Lets the oldest broadcast into so many lanes that they fill the requests under way. */
+  #enterNext(): void {
+    for (let broadcast = this.#broadcasts[0]; broadcast !== undefined; broadcast = this.#broadcasts[0]) {
+      for (let topic = broadcast.next(); topic !== undefined; topic = broadcast.next()) {
+        if (broadcast.underWay >= BROADCAST_WINDOW) return
+        this.#enter(broadcast, topic)
+      }
+      this.#broadcasts.shift()
+    }
   }
 
   /** Keeps a task until it ends; a rejection is a failure of the producer. */
@@ -159,97 +216,66 @@ export class Producer implements AsyncDisposable {
     kept.finally(() => this.#work.delete(kept)).catch(() => {})
   }
 
-  /** A rebuilt sink goes on as the next epoch of the one before, which fences what that one left on its way. */
   async #identify(): Promise<void> {
     this.#identifying = true
-    const { clock, log, memory } = this.#options
-    const former = memory.identity
-    if (former !== undefined && former.epoch < MAX_EPOCH)
-      this.#identity = { producerId: former.producerId, epoch: former.epoch + 1 }
-    const since = clock.monotonic()
-    for (let attempt = 1; this.#identity === undefined; attempt++) {
-      const answer = await this.#askIdentity(since)
-      if (answer?.errorCode === ErrorCode.None) this.#identity = answer
-      else if (answer !== undefined && REFUSALS.has(answer.errorCode)) {
-        log.warn(NOT_IDEMPOTENT, { reason: new BrokerError(answer.errorCode).message })
-        this.#identity = 'none'
-      } else if (answer !== undefined && !isTransient(answer.errorCode)) throw new BrokerError(answer.errorCode)
-      else await clock.sleep(backoffMs(attempt, BACKOFF_BASE_MS, BACKOFF_CAP_MS), this.#life.signal)
-    }
-    if (this.#identity !== 'none') memory.identity = this.#identity
+    this.#identity = await takeIdentity(this.#options, DELIVERY_TIMEOUT_MS, this.#life.signal)
     this.#wake()
   }
 
-  /** undefined = no broker answered, try again. */
-  async #askIdentity(sinceMs: number) {
+  /** Sends the next batches of `lanes`, all led by one broker, and deals with its answer. */
+  async #produce(leader: number, lanes: readonly Lane[]): Promise<void> {
+    const { settings, cluster, failPoints } = this.#options
+    this.#requests.set(leader, (this.#requests.get(leader) ?? 0) + 1)
+    let left = false
     try {
-      return await this.#options.cluster.any(initProducerRequest(), this.#life.signal)
-    } catch (error) {
-      if (this.#failure !== undefined || this.#options.clock.monotonic() - sinceMs > DELIVERY_TIMEOUT_MS) throw error
-      return undefined
-    }
-  }
-
-  /** Sends what waits in `lanes`, all led by one broker, and deals with its answer. */
-  async #produce(leader: number, lanes: Lane[]): Promise<void> {
-    const { settings, cluster, fence, failPoints } = this.#options
-    let connection
-    try {
-      connection = await cluster.connection(leader)
-    } catch (error) {
-      return this.#recover(lanes, error, 0)
-    }
-    if (this.#failure !== undefined) return
-    const sent = this.#encode(lanes)
-    if (!fence.open()) return this.fail(fenced())
-    let results: readonly PartitionResult[]
-    try {
-      const request = produceRequest(byTopic(sent), settings.requiredAcks, settings.writeTimeoutMs)
-      const answer = await exchange(connection, request)
-      results = settings.requiredAcks === 0 ? sent.map(written) : answer
+      const connection = await cluster.connection(leader)
+      if (this.#failure !== undefined) return
+      if (!this.#options.fence.open()) return this.fail(fenced())
+      this.#prepare(lanes)
+      left = true
+      const { requiredAcks, writeTimeoutMs } = settings
+      await exchange(connection, produceRequest(lanes, requiredAcks, writeTimeoutMs, this.#answered))
     } catch (error) {
       // Whether the broker has it is unknown. With a producer id a repetition is recognised; without one the partition
       // waits until the broker has surely dropped or applied what was sent.
-      return this.#recover(sent, error, this.#identity === 'none' ? settings.writeTimeoutMs : 0)
+      return this.#recover(lanes, error, left && this.#identity === 'none' ? settings.writeTimeoutMs : 0)
+    } finally {
+      this.#requests.set(leader, (this.#requests.get(leader) ?? 1) - 1)
     }
     failPoints('kafka-after-produce-before-ack')
-    await this.#settle(sent, results)
+    await this.#settle(lanes)
   }
 
-  /** Fills the lanes' batches up to the size of a request; the lanes that found no place are ready again. */
-  #encode(lanes: readonly Lane[]): Lane[] {
+  /** Seals what leaves now. */
+  #prepare(lanes: readonly Lane[]): void {
     const { settings, clock } = this.#options
-    const sent: Lane[] = []
-    let bytes = 0
+    const now = clock.now()
     for (const lane of lanes) {
-      if (bytes >= REQUEST_BYTES) {
-        this.#release(lane)
-        continue
-      }
-      const mark = laneMark(lane, this.#identity)
-      const batch = (lane.batch ??= takeBatch(lane, settings.compression, clock.now(), mark))
-      if (batch.stale) remark(lane, batch, mark)
-      bytes += batch.bytes.length
-      sent.push(lane)
+      startBatch(lane, this.#identity)?.content.seal(settings.compression, now)
+      lane.answer = settings.requiredAcks === 0 ? ErrorCode.None : -1
     }
-    return sent
   }
 
-  async #settle(sent: readonly Lane[], results: readonly PartitionResult[]): Promise<void> {
-    const codes = new Map(results.map(({ topic, index, errorCode }) => [`${index}/${topic}`, errorCode]))
+  readonly #answered = (topic: string, partition: number, errorCode: number): void => {
+    const lane = this.#lanes.get(topic)?.[partition]
+    if (lane !== undefined) lane.answer = errorCode
+  }
+
+  async #settle(sent: readonly Lane[]): Promise<void> {
     const again: Lane[] = []
     let cause = new BrokerError(ErrorCode.None)
     for (const lane of sent) {
-      const code = codes.get(`${lane.partition}/${lane.topic}`) ?? -1
-      if (code === ErrorCode.None || code === ErrorCode.DuplicateSequenceNumber) {
+      const { answer } = lane
+      if (answer === ErrorCode.None || answer === ErrorCode.DuplicateSequenceNumber) {
         this.#acknowledge(lane)
         continue
       }
-      const error = new BrokerError(code)
-      if (!this.#reset(lane, code) && !isTransient(code)) return this.fail(this.#sendError(laneName(lane), error))
+      const error = new BrokerError(answer)
+      if (!this.#reset(lane, answer) && !isTransient(answer)) return this.fail(this.#sendError(laneName(lane), error))
       cause = error
       again.push(lane)
     }
+    this.#wake()
     if (again.length > 0) await this.#recover(again, cause, 0)
   }
 
@@ -258,37 +284,33 @@ export class Producer implements AsyncDisposable {
    * another one. A new epoch starts at sequence 0 and fences whatever the old one may still have on its way.
    */
   #reset(lane: Lane, code: number): boolean {
-    const { batch } = lane
-    if (batch === undefined || !batch.idempotent || this.#identity === undefined) return false
+    const producerId = lane.batch?.mark?.producerId ?? -1n
+    if (producerId < 0n || this.#identity === undefined) return false
     const refused = code === ErrorCode.ClusterAuthorizationFailed
     const epoch = this.#identity === 'none' ? MAX_EPOCH : this.#identity.epoch + lane.epochsAfter
     if (!refused && !(STATE_LOST.has(code) && epoch < MAX_EPOCH)) return false
-    this.#options.log.warn(refused ? NOT_IDEMPOTENT : 'broker lost the producer state, going on with a new epoch', {
+    const { log, memory } = this.#options
+    log.warn(refused ? NOT_IDEMPOTENT : 'broker lost the producer state, going on with a new epoch', {
       topic: lane.topic,
       partition: lane.partition,
       reason: new BrokerError(code).message,
     })
     if (refused) this.#identity = 'none'
-    else this.#remember(epoch + 1)
-    lane.epochsAfter++
-    lane.sequence = 0
-    batch.stale = true
+    else rememberEpoch(memory, epoch + 1)
+    restart(lane)
     return true
   }
 
-  #remember(epoch: number): void {
-    const { memory } = this.#options
-    if (memory.identity !== undefined && memory.identity.epoch < epoch)
-      memory.identity = { producerId: memory.identity.producerId, epoch }
-  }
-
   #acknowledge(lane: Lane): void {
-    for (const { delivery, count } of lane.batch?.runs ?? []) {
-      delivery.left -= count
-      if (delivery.left > 0) continue
+    const { batch } = lane
+    if (batch === undefined) return
+    for (const delivery of batch.deliveries) {
+      if (--delivery.left > 0) continue
       this.#deliveries.delete(delivery)
       delivery.resolve()
     }
+    // Of a batch that was repeated an older request may still be on its way.
+    if (!batch.shared && batch.sent === 1) batch.content.free()
     lane.batch = undefined
     lane.failures = 0
     this.#release(lane)
@@ -296,9 +318,7 @@ export class Producer implements AsyncDisposable {
 
   #release(lane: Lane): void {
     lane.busy = false
-    if (this.#failure !== undefined || (lane.batch === undefined && lane.waiting.length === 0)) return
-    this.#ready.add(lane)
-    this.#wake()
+    if (this.#failure === undefined && (lane.batch !== undefined || lane.waiting.length > 0)) this.#ready.add(lane)
   }
 
   /** Pauses, finds the leaders again and lets the lanes go on; gives up when a lane has failed for too long. */
@@ -318,7 +338,7 @@ export class Producer implements AsyncDisposable {
           this.#options.onTrouble(this.#sendError(laneName(lane), error))
         }
       }
-      if (failures === 1) log.warn('kafka send is repeated', { topics: topics.join(','), error: describeError(error) })
+      if (failures === 1) log.warn('kafka send is repeated', { topics: namesOf(topics), error: describeError(error) })
       pauseMs = Math.max(pauseMs, backoffMs(failures, BACKOFF_BASE_MS, BACKOFF_CAP_MS))
       await clock.sleep(pauseMs, this.#life.signal)
       pauseMs = 0
@@ -330,6 +350,7 @@ export class Producer implements AsyncDisposable {
       }
     }
     for (const lane of lanes) this.#release(lane)
+    this.#wake()
   }
 
   #sendError(what: string, cause: unknown): Error {
@@ -338,10 +359,20 @@ export class Producer implements AsyncDisposable {
   }
 }
 
-const NOT_IDEMPOTENT = 'broker refuses an idempotent producer, sending without'
+interface LaneRequest {
+  readonly lanes: Lane[]
+  bytes: number
+}
 
-/** The broker does not let this client be idempotent. */
-const REFUSALS: ReadonlySet<number> = new Set([ErrorCode.ClusterAuthorizationFailed, ErrorCode.UnsupportedVersion])
+/** Adds a lane to its broker's next request; false = there is no place in it. */
+function join(requests: Map<number, LaneRequest>, leader: number, lane: Lane): boolean {
+  const request = requests.getOrInsertComputed(leader, () => ({ lanes: [], bytes: 0 }))
+  if (request.lanes.length >= REQUEST_PARTITIONS || request.bytes >= REQUEST_BYTES) return false
+  request.lanes.push(lane)
+  request.bytes += (lane.batch ?? lane.waiting[0])?.content.length ?? 0
+  return true
+}
+
 const STATE_LOST: ReadonlySet<number> = new Set([
   ErrorCode.OutOfOrderSequenceNumber,
   ErrorCode.UnknownProducerId,
@@ -349,14 +380,8 @@ const STATE_LOST: ReadonlySet<number> = new Set([
 ])
 
 const laneName = (lane: Lane): string => `topic ${lane.topic}, partition ${lane.partition}`
-const written = (lane: Lane): PartitionResult => ({ topic: lane.topic, index: lane.partition, errorCode: 0 })
+/** The first few. */
+const namesOf = (topics: readonly string[]): string => topics.slice(0, 10).join(',')
 
 const fenced = (): CdcError =>
   new CdcError('CDC:ErrCaptureSuicide', 'the lease of this capture has ended, nothing more is sent to kafka')
-
-function byTopic(lanes: readonly Lane[]): TopicBatches[] {
-  const topics = new Map<string, { index: number; batch: Buffer }[]>()
-  for (const { topic, partition, batch } of lanes)
-    if (batch !== undefined) topics.getOrInsertComputed(topic, () => []).push({ index: partition, batch: batch.bytes })
-  return [...topics].map(([topic, partitions]) => ({ topic, partitions }))
-}

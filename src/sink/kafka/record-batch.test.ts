@@ -1,17 +1,46 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Reader, readRecordsBatch, crc32c } from '@platformatic/kafka'
+import { crc32c, Reader, readRecordsBatch } from '@platformatic/kafka'
 import fc from 'fast-check'
 import { COMPRESSIONS } from '../../config/sink-settings.ts'
-import { encodeRecordBatch, markRecordBatch, noProducer } from './record-batch.ts'
+import { type EncodedMessage, Messages } from '../../event/encoded.ts'
+import { BatchMemory } from './batch-memory.ts'
+import { BATCH_HEADER_BYTES, markRecordBatch, noProducer, RecordBatch } from './record-batch.ts'
 
+const message = (key: Uint8Array | null, value: Uint8Array | null): EncodedMessage => ({
+  partition: 0,
+  key,
+  value,
+  rows: 1,
+})
 const bytes = fc.uint8Array({ maxLength: 300 })
-const messages = fc.array(fc.record({ key: fc.option(bytes), value: bytes }), { minLength: 1, maxLength: 200 })
+const messages = fc.array(fc.tuple(fc.option(bytes), fc.option(bytes)), { minLength: 1, maxLength: 200 })
 
-test('a batch is what the library reads back, whatever the messages', () => {
+/** A batch of all messages in `memory`, not sealed. */
+function fill(given: readonly EncodedMessage[], memory = new BatchMemory(), limitBytes = Infinity): RecordBatch {
+  const packed = Messages.of(given)
+  const batch = new RecordBatch(memory, limitBytes, 0)
+  for (let i = 0; i < packed.length; i++) if (!batch.add(packed, i)) break
+  return batch
+}
+
+function sealed(batch: RecordBatch, compression: (typeof COMPRESSIONS)[number] = 'none', ms = 0): Buffer {
+  batch.seal(compression, ms)
+  markRecordBatch(batch.bytes, noProducer)
+  return batch.bytes
+}
+
+const hex = (part: Uint8Array | null | undefined) => (part ? Buffer.from(part).toString('hex') : null)
+
+test('a batch is what the library reads back, whatever the messages, in memory that was used before', () => {
+  const memory = new BatchMemory()
   fc.assert(
     fc.property(messages, fc.constantFrom(...COMPRESSIONS), (given, compression) => {
-      const batch = encodeRecordBatch(given, compression, 1_700_000_000_123, noProducer)
+      const content = fill(
+        given.map(([key, value]) => message(key, value)),
+        memory,
+      )
+      const batch = sealed(content, compression, 1_700_000_000_123)
       const read = readRecordsBatch(Reader.from(batch))
       assert.equal(read.length, batch.length - 12)
       assert.equal(read.magic, 2)
@@ -21,40 +50,58 @@ test('a batch is what the library reads back, whatever the messages', () => {
       assert.equal(read.maxTimestamp, 1_700_000_000_123n)
       assert.deepEqual([read.producerId, read.producerEpoch, read.firstSequence], [-1n, -1, -1])
       assert.deepEqual(
-        read.records.map(({ key, value, offsetDelta }) => [
-          key?.toString('hex') ?? null,
-          value?.toString('hex'),
-          offsetDelta,
-        ]),
-        given.map(({ key, value }, i) => [
-          key === null ? null : Buffer.from(key).toString('hex'),
-          Buffer.from(value).toString('hex'),
-          i,
-        ]),
+        read.records.map(({ key, value, offsetDelta }) => [hex(key), hex(value), offsetDelta]),
+        given.map(([key, value], i) => [hex(key), hex(value), i]),
       )
+      content.free()
     }),
-    { numRuns: 100 },
+    { numRuns: 200 },
+  )
+})
+
+test('a batch stays within its limit, and takes one message that is larger', () => {
+  const values = fc.array(fc.nat({ max: 500 }), { minLength: 1, maxLength: 50 })
+  fc.assert(
+    fc.property(values, fc.integer({ min: 70, max: 3000 }), (lengths, limitBytes) => {
+      const batch = fill(
+        lengths.map((length) => message(null, Buffer.alloc(length))),
+        new BatchMemory(),
+        limitBytes,
+      )
+      assert.ok(batch.records >= 1)
+      if (batch.records > 1) assert.ok(batch.length <= limitBytes)
+      const next = lengths[batch.records]
+      // Its varints take at least five bytes; were there place for more, it would have taken it.
+      if (next !== undefined) assert.ok(batch.length + next + 10 > limitBytes)
+    }),
   )
 })
 
 test('lengths at the borders of the varint are written right', () => {
   for (const length of [0, 63, 64, 8191, 8192, 1_048_575, 1_048_576]) {
-    const value = Buffer.alloc(length, 1)
-    const [record] = readRecordsBatch(
-      Reader.from(encodeRecordBatch([{ key: null, value }], 'none', 0, noProducer)),
-    ).records
+    const batch = sealed(fill([message(null, Buffer.alloc(length, 1))]))
+    assert.ok(batch.length > BATCH_HEADER_BYTES + length)
+    const [record] = readRecordsBatch(Reader.from(batch)).records
     assert.equal(record?.value?.length ?? 0, length)
     assert.equal(record?.key, null)
   }
 })
 
 test('another mark changes producer, epoch, sequence and checksum, and nothing else', () => {
-  const given = [{ key: null, value: Buffer.from('v') }]
   const mark = { producerId: 0x1234_5678_9abc_def0n, epoch: 7, sequence: 0x7fff_ffff }
-  const marked = encodeRecordBatch(given, 'none', 5, noProducer)
-  markRecordBatch(marked, mark)
-  assert.deepEqual(marked, encodeRecordBatch(given, 'none', 5, mark))
-  const read = readRecordsBatch(Reader.from(marked))
+  const before = Buffer.from(sealed(fill([message(null, Buffer.from('v'))])))
+  const after = Buffer.from(before)
+  markRecordBatch(after, mark)
+  const read = readRecordsBatch(Reader.from(Buffer.from(after)))
   assert.deepEqual([read.producerId, read.producerEpoch, read.firstSequence], [mark.producerId, 7, 0x7fff_ffff])
-  assert.equal(read.crc, crc32c(marked.subarray(21)))
+  assert.equal(read.crc, crc32c(after.subarray(21)))
+  markRecordBatch(after, noProducer)
+  assert.deepEqual(after, before)
+})
+
+test('a sealed batch takes no more', () => {
+  const packed = Messages.of([message(null, Buffer.from('v'))])
+  const batch = fill([message(null, Buffer.from('v'))])
+  batch.seal('none', 0)
+  assert.equal(batch.add(packed, 0), false)
 })

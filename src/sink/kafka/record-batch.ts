@@ -1,11 +1,7 @@
-import { compressionsAlgorithms, crc32c } from '@platformatic/kafka'
+import { compressionsAlgorithms, crc32c, Writer } from '@platformatic/kafka'
 import type { Compression } from '../../config/sink-settings.ts'
-
-/** Key and value of a record; null = it has none. */
-export interface Message {
-  readonly key: Uint8Array | null
-  readonly value: Uint8Array | null
-}
+import type { Messages } from '../../event/encoded.ts'
+import type { BatchMemory } from './batch-memory.ts'
 
 /** Who wrote a batch, for the broker's check of duplicates and order; `sequence` is the first record's. */
 export interface ProducerMark {
@@ -19,84 +15,142 @@ export const noProducer: ProducerMark = { producerId: -1n, epoch: -1, sequence: 
 
 /** Bytes of a batch before its records. */
 export const BATCH_HEADER_BYTES = 61
-/** Most that a record takes beyond its key and value: five varints of five bytes, a 64-bit varint, attributes. */
-export const RECORD_OVERHEAD_BYTES = 5 * 5 + 10 + 1
 
 const COMPRESSION_BITS: Record<Compression, number> = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 }
 
 const CRC_AT = 17
 const ATTRIBUTES_AT = 21
 const PRODUCER_AT = 43
+const NOTHING = new Uint8Array()
 
 /**
- * A record batch of format 2 without offsets (the broker gives them), all records with one timestamp. Source: Apache
- * Kafka documentation, "Record Batch". The result owns its bytes; the messages may go.
+ * A record batch of format 2 without offsets (the broker gives them), all records with one timestamp: first it takes
+ * messages, copying their bytes once, then it is sealed. Source: Apache Kafka documentation, "Record Batch".
  */
-export function encodeRecordBatch(
-  messages: readonly Message[],
-  compression: Compression,
-  timestampMs: number,
-  mark: ProducerMark,
-): Buffer {
-  let size = BATCH_HEADER_BYTES
-  for (const { key, value } of messages) size += (key?.length ?? 0) + (value?.length ?? 0) + RECORD_OVERHEAD_BYTES
-  const plain = Buffer.allocUnsafeSlow(size)
-  const end = writeRecords(messages, plain, BATCH_HEADER_BYTES)
-  const batch = compression === 'none' ? plain.subarray(0, end) : compress(plain, end, compression)
-  const view = viewOf(batch)
-  view.setBigInt64(0, 0n) // base offset
-  view.setInt32(8, batch.length - 12) // bytes after this field
-  view.setInt32(12, -1) // partition leader epoch
-  view.setInt8(16, 2) // magic
-  view.setInt16(ATTRIBUTES_AT, COMPRESSION_BITS[compression])
-  view.setInt32(23, messages.length - 1) // last offset delta
-  view.setBigInt64(27, BigInt(timestampMs))
-  view.setBigInt64(35, BigInt(timestampMs))
-  view.setInt32(57, messages.length)
-  markRecordBatch(batch, mark)
-  return batch
+export class RecordBatch {
+  readonly #memory: BatchMemory
+  readonly #limitBytes: number
+  #bytes: Buffer
+  #end = BATCH_HEADER_BYTES
+  #records = 0
+  #sealed = false
+
+  /** `limitBytes` bounds it before compression; `expectedBytes` is a guess of its size. */
+  constructor(memory: BatchMemory, limitBytes: number, expectedBytes: number) {
+    this.#memory = memory
+    this.#limitBytes = limitBytes
+    this.#bytes = memory.take(expectedBytes)
+  }
+
+  get records(): number {
+    return this.#records
+  }
+
+  get length(): number {
+    return this.#end
+  }
+
+  /** The whole batch once it is sealed; a view. */
+  get bytes(): Buffer {
+    return this.#bytes.subarray(0, this.#end)
+  }
+
+  /** Appends a message; false where it has no place here. An empty batch takes any. */
+  add(messages: Messages, index: number): boolean {
+    const keyAt = messages.keyAt[index] ?? -1
+    const valueAt = messages.valueAt[index] ?? -1
+    const keyBytes = keyAt < 0 ? -1 : (messages.keyEnd[index] ?? 0) - keyAt
+    const valueBytes = valueAt < 0 ? -1 : (messages.valueEnd[index] ?? 0) - valueAt
+    const records = this.#records
+    // attributes, timestamp delta and the count of headers are one zero byte each
+    const length = 3 + varintBytes(records) + partBytes(keyBytes) + partBytes(valueBytes)
+    const start = this.#end
+    const end = start + varintBytes(length) + length
+    if (this.#sealed || (end > this.#limitBytes && records > 0)) return false
+    if (end > this.#bytes.length) this.#grow(end)
+    const bytes = this.#bytes
+    let at = writeVarint(bytes, start, length)
+    bytes[at++] = 0
+    bytes[at++] = 0
+    at = writeVarint(bytes, at, records)
+    at = keyBytes < 0 ? writeNull(bytes, at) : writePart(bytes, at, messages.keyBlocks[index], keyAt, keyBytes)
+    at = valueBytes < 0 ? writeNull(bytes, at) : writePart(bytes, at, messages.valueBlocks[index], valueAt, valueBytes)
+    bytes[at] = 0
+    this.#end = end
+    this.#records = records + 1
+    return true
+  }
+
+  /** Ends the batch, once: compresses its records and writes its header, all but the mark and the checksum. */
+  seal(compression: Compression, timestampMs: number): void {
+    if (this.#sealed) return
+    this.#sealed = true
+    if (compression !== 'none') this.#compress(compression)
+    const view = viewOf(this.#bytes)
+    view.setBigInt64(0, 0n) // base offset
+    view.setInt32(8, this.#end - 12) // bytes after this field
+    view.setInt32(12, -1) // partition leader epoch
+    view.setInt8(16, 2) // magic
+    view.setInt16(ATTRIBUTES_AT, COMPRESSION_BITS[compression])
+    view.setInt32(23, this.#records - 1) // last offset delta
+    view.setBigInt64(27, BigInt(timestampMs))
+    view.setBigInt64(35, BigInt(timestampMs))
+    view.setInt32(57, this.#records)
+  }
+
+  /** Gives the memory back; neither the batch nor a view of it may be used any more. */
+  free(): void {
+    this.#memory.give(this.#bytes)
+    this.#bytes = Buffer.alloc(0)
+    this.#end = 0
+    this.#sealed = true
+  }
+
+  #grow(needed: number): void {
+    const former = this.#bytes
+    // Twice as much each time, so that a byte is moved once on average.
+    this.#bytes = this.#memory.take(Math.max(needed, Math.min(2 * former.length, this.#limitBytes)))
+    former.copy(this.#bytes, 0, 0, this.#end)
+    this.#memory.give(former)
+  }
+
+  #compress(compression: Compression): void {
+    const plain = this.#bytes
+    const records = compressionsAlgorithms[compression].compressSync(plain.subarray(BATCH_HEADER_BYTES, this.#end))
+    this.#end = BATCH_HEADER_BYTES + records.length
+    // Records that do not compress may become longer than they were.
+    this.#bytes = this.#end <= plain.length ? plain : this.#memory.take(this.#end)
+    this.#bytes.set(records, BATCH_HEADER_BYTES)
+    if (this.#bytes !== plain) this.#memory.give(plain)
+  }
 }
 
-/** Writes another producer, epoch and sequence into an encoded batch; the records stay as they are. */
+/** Writes producer, epoch and sequence into a sealed batch, and its checksum; the records stay as they are. */
 export function markRecordBatch(batch: Buffer, mark: ProducerMark): void {
   const view = viewOf(batch)
   view.setBigInt64(PRODUCER_AT, mark.producerId)
   view.setInt16(PRODUCER_AT + 8, mark.epoch)
   view.setInt32(PRODUCER_AT + 10, mark.sequence)
-  view.setUint32(CRC_AT, crc32c(batch.subarray(ATTRIBUTES_AT)))
+  view.setUint32(CRC_AT, checksum(batch.subarray(ATTRIBUTES_AT)))
 }
+
+/** The library copies a plain Buffer before it computes; what its writer holds it takes as it is. */
+const checksum = (bytes: Buffer): number => crc32c(Writer.create().append(bytes).dynamicBuffer)
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
-function writeRecords(messages: readonly Message[], out: Buffer, start: number): number {
-  let at = start
-  for (let i = 0; i < messages.length; i++) {
-    const message = messages[i]
-    if (message === undefined) continue
-    const { key, value } = message
-    // attributes, timestamp delta and the count of headers are one zero byte each
-    at = writeVarint(out, at, 3 + varintBytes(i) + partBytes(key) + partBytes(value))
-    out[at++] = 0
-    out[at++] = 0
-    at = writeVarint(out, at, i)
-    at = writePart(out, at, key)
-    at = writePart(out, at, value)
-    out[at++] = 0
-  }
-  return at
+/** Bytes of a key or value behind its length; -1 = it is null. */
+const partBytes = (length: number): number => (length < 0 ? 1 : varintBytes(length) + length)
+
+function writeNull(out: Buffer, at: number): number {
+  out[at] = 1 // zigzag of -1
+  return at + 1
 }
 
-/** Of a key or value behind its length. */
-const partBytes = (part: Uint8Array | null): number => (part === null ? 1 : varintBytes(part.length) + part.length)
-
-function writePart(out: Buffer, start: number, part: Uint8Array | null): number {
-  if (part === null) {
-    out[start] = 1 // zigzag of -1
-    return start + 1
-  }
-  const at = writeVarint(out, start, part.length)
-  out.set(part, at)
-  return at + part.length
+function writePart(out: Buffer, start: number, block: Uint8Array = NOTHING, from: number, length: number): number {
+  const at = writeVarint(out, start, length)
+  out.set(block.subarray(from, from + length), at)
+  return at + length
 }
 
 /** Length of the zigzag varint of `value` ≥ 0. */
@@ -114,11 +168,4 @@ function writeVarint(out: Buffer, start: number, value: number): number {
   }
   out[at++] = rest
   return at
-}
-
-function compress(plain: Buffer, end: number, compression: Compression): Buffer {
-  const records = compressionsAlgorithms[compression].compressSync(plain.subarray(BATCH_HEADER_BYTES, end))
-  const batch = Buffer.allocUnsafeSlow(BATCH_HEADER_BYTES + records.length)
-  batch.set(records, BATCH_HEADER_BYTES)
-  return batch
 }

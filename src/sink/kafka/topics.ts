@@ -31,13 +31,19 @@ const REFRESH_MS = 10 * 60_000
 /** A new topic is looked for this often, 0.1 s to 1 s apart. */
 const VISIBLE_TRIES = 10
 
+interface Known {
+  readonly looking: Promise<Topic>
+  readonly since: number
+  topic: Topic | undefined
+}
+
 /** Finds topics, and creates those that are missing where that is allowed (reference: kafka-sink, sections 5 and 6). */
 export class Topics {
   readonly #cluster: Cluster
   readonly #settings: KafkaSettings
   readonly #log: Log
   readonly #clock: Clock
-  readonly #known = new Map<string, { topic: Promise<Topic>; since: number }>()
+  readonly #known = new Map<string, Known>()
 
   constructor(cluster: Cluster, settings: KafkaSettings, log: Log, clock: Clock) {
     this.#cluster = cluster
@@ -46,17 +52,33 @@ export class Topics {
     this.#clock = clock
   }
 
+  /** The topic if it has been found already; no more than {@link ensure} would say without asking. */
+  known(name: string): Topic | undefined {
+    const known = this.#known.get(name)
+    return known !== undefined && this.#isFresh(name, known) ? known.topic : undefined
+  }
+
   /** The topic, found or created. Errors: `CDC:ErrKafkaCreateTopic`, `CDC:ErrKafkaNewProducer`. */
   ensure(name: string, signal: AbortSignal): Promise<Topic> {
     const known = this.#known.get(name)
-    const fresh = this.#clock.monotonic() - (known?.since ?? 0) < REFRESH_MS || name === this.#settings.topic
-    if (known !== undefined && fresh) return known.topic
-    const entry = { topic: this.#findOrCreate(name, signal), since: this.#clock.monotonic() }
+    if (known !== undefined && this.#isFresh(name, known)) return known.looking
+    const entry: Known = {
+      looking: this.#findOrCreate(name, signal),
+      since: this.#clock.monotonic(),
+      topic: undefined,
+    }
     this.#known.set(name, entry)
-    entry.topic.catch(() => {
-      if (this.#known.get(name) === entry) this.#known.delete(name)
-    })
-    return entry.topic
+    entry.looking.then(
+      (topic) => void (entry.topic = topic),
+      () => {
+        if (this.#known.get(name) === entry) this.#known.delete(name)
+      },
+    )
+    return entry.looking
+  }
+
+  #isFresh(name: string, known: Known): boolean {
+    return name === this.#settings.topic || this.#clock.monotonic() - known.since < REFRESH_MS
   }
 
   /** The topic as it is; undefined where it does not exist. */

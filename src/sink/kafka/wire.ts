@@ -1,7 +1,6 @@
 /**
- * The six requests that the sink makes, each in one fixed version that needs no negotiation: every broker from 2.1 to
- * 4.x answers it (docs/decisions: own produce loop). Source: Apache Kafka documentation, "Protocol"; fields stand in the
- * order of their bytes. Framing, TLS and SASL are the library's.
+ * The requests that the sink makes beside Produce (produce-request.ts), each in one fixed version that needs no
+ * negotiation: every broker from 2.1 to X, TLS and SASL are the library's.
  */
 import { protocolErrorsCodesById, type Reader, Writer } from '@platformatic/kafka'
 
@@ -198,55 +197,6 @@ export function initProducerRequest(): Exchange<{ readonly errorCode: number } &
     read(r) {
       r.readInt32() // throttle time
       return { errorCode: r.readInt16(), producerId: r.readInt64(), epoch: r.readInt16() }
-    },
-  }
-}
-
-/** Record batches of one topic, by partition. */
-export interface TopicBatches {
-  readonly topic: string
-  readonly partitions: readonly { readonly index: number; readonly batch: Buffer }[]
-}
-
-export interface PartitionResult {
-  readonly topic: string
-  readonly index: number
-  readonly errorCode: number
-}
-
-/** Appends batches; resolves to one result per partition, or at once to none where `acks` is 0. */
-export function produceRequest(
-  topics: readonly TopicBatches[],
-  acks: -1 | 0 | 1,
-  timeoutMs: number,
-): Exchange<readonly PartitionResult[]> {
-  return {
-    apiKey: 0,
-    version: 7,
-    payload() {
-      const writer = Writer.create()
-        .appendString(null, false) // transactional id
-        .appendInt16(acks)
-        .appendInt32(timeoutMs)
-        .appendInt32(topics.length)
-      for (const { topic, partitions } of topics) {
-        writer.appendString(topic, false).appendInt32(partitions.length)
-        for (const { index, batch } of partitions) writer.appendInt32(index).appendInt32(batch.length).append(batch)
-      }
-      if (acks === 0) writer.context.noResponse = true
-      return writer
-    },
-    read(r) {
-      const results: PartitionResult[] = []
-      for (let topicsLeft = r.readInt32(); topicsLeft > 0; topicsLeft--) {
-        const topic = r.readString(false)
-        for (let left = r.readInt32(); left > 0; left--) {
-          results.push({ topic, index: r.readInt32(), errorCode: r.readInt16() })
-          r.skip(24) // base offset, append time, log start offset
-        }
-      }
-      r.readInt32() // throttle time
-      return results
     },
   }
 }
