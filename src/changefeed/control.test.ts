@@ -46,10 +46,10 @@ interface Harness {
   until(what: string): Promise<void>
 }
 
-function start(
+async function start(
   t: TestContext,
   options: { tables: [number, number[]][]; checkpoint: number; barrier: number; target?: number },
-): Harness {
+): Promise<Harness> {
   const events: string[] = []
   const posted: ToWorker[] = []
   const jobs: FinishedJob[] = []
@@ -58,6 +58,7 @@ function start(
   let receive: (worker: number, message: Extract<FromWorker, Addressed>) => void = () => {}
   let changed = (): void => {}
   const feed = { resolvedTs: Ts(0n) }
+  const running = Promise.withResolvers<void>()
   const partial: Partial<ChangefeedParts> = {
     changefeed: { namespace: 'default', id: 'test' },
     epoch: 7n,
@@ -91,6 +92,8 @@ function start(
     }),
     workers: {
       size: 1,
+      alive: () => true,
+      replace() {},
       post(_worker, message) {
         posted.push(message)
         if (message.type === 'grant') events.push(`grant ${message.globalTs}`)
@@ -112,12 +115,16 @@ function start(
     clock: hastyClock,
     log: silentLog,
     failPoints: noFailPoints,
+    sinkMemory: () => new SharedArrayBuffer(0),
+    scanRegions: async () => [],
+    onRunning: () => running.resolve(),
     onProgress() {},
     onWarning() {},
   }
   const done = runChangefeed(partial as ChangefeedParts, stop.signal)
   done.catch(() => {})
   t.after(() => stop.abort())
+  await Promise.race([running.promise, done])
   return {
     events,
     posted,
@@ -155,7 +162,7 @@ function start(
 const grants = (harness: Harness): Grant[] => harness.posted.filter((message) => message.type === 'grant')
 
 test('a global DDL holds every grant, runs when its ts is stored, and the watermark stays below it until then', async (t) => {
-  const run = start(t, {
+  const run = await start(t, {
     tables: [
       [0, [1]],
       [150, [1, 2]],
@@ -182,7 +189,7 @@ test('a global DDL holds every grant, runs when its ts is stored, and the waterm
 })
 
 test('a DDL of one table holds only that table back', async (t) => {
-  const run = start(t, { tables: [[0, [1, 2]]], checkpoint: 100, barrier: 101 })
+  const run = await start(t, { tables: [[0, [1, 2]]], checkpoint: 100, barrier: 101 })
   run.ddl(150, { tables: [2n] })
   run.resolveDdls(200)
   await run.until('grant 200')
@@ -198,7 +205,7 @@ test('a DDL of one table holds only that table back', async (t) => {
 })
 
 test('a stored checkpoint equal to the barrier begins the DDLs one ts earlier and runs the DDL first', async (t) => {
-  const run = start(t, {
+  const run = await start(t, {
     tables: [
       [0, [1]],
       [100, [1, 5]],
@@ -215,7 +222,7 @@ test('a stored checkpoint equal to the barrier begins the DDLs one ts earlier an
 })
 
 test('spans that a DDL adds hold the checkpoint until their worker knows them', async (t) => {
-  const run = start(t, {
+  const run = await start(t, {
     tables: [
       [0, [1]],
       [150, [1, 2]],
@@ -235,7 +242,7 @@ test('spans that a DDL adds hold the checkpoint until their worker knows them', 
 })
 
 test('a dropped table leaves at the DDL, and an empty changefeed goes on with the DDL stream', async (t) => {
-  const run = start(t, {
+  const run = await start(t, {
     tables: [
       [0, [1]],
       [150, []],
@@ -252,7 +259,7 @@ test('a dropped table leaves at the DDL, and an empty changefeed goes on with th
 })
 
 test('a changefeed ends at its target after the last watermark', async (t) => {
-  const run = start(t, { tables: [[0, [1]]], checkpoint: 100, barrier: 101, target: 180 })
+  const run = await start(t, { tables: [[0, [1]]], checkpoint: 100, barrier: 101, target: 180 })
   run.resolveDdls(200)
   assert.equal(grants(run).at(-1)?.globalTs, 180n)
   run.progress(180, 1)
@@ -261,7 +268,7 @@ test('a changefeed ends at its target after the last watermark', async (t) => {
 })
 
 test('of two DDLs at one ts both run before the tables change and the watermark follows', async (t) => {
-  const run = start(t, {
+  const run = await start(t, {
     tables: [
       [0, [1]],
       [150, [2]],
@@ -282,7 +289,7 @@ test('of two DDLs at one ts both run before the tables change and the watermark 
 })
 
 test('a DDL at the target runs, and the watermark of the target follows', async (t) => {
-  const run = start(t, { tables: [[0, [1]]], checkpoint: 100, barrier: 101, target: 150 })
+  const run = await start(t, { tables: [[0, [1]]], checkpoint: 100, barrier: 101, target: 150 })
   run.ddl(150, 'global')
   run.resolveDdls(200)
   run.progress(150, 1)
@@ -292,7 +299,7 @@ test('a DDL at the target runs, and the watermark of the target follows', async 
 })
 
 test('trouble in a worker ends the run with the same code, after every worker has closed', async (t) => {
-  const run = start(t, { tables: [[0, [1]]], checkpoint: 100, barrier: 101 })
+  const run = await start(t, { tables: [[0, [1]]], checkpoint: 100, barrier: 101 })
   const added = run.posted.find((message): message is AddSpan => message.type === 'add-span')
   assert.equal(added?.span.tableId, 1n)
   run.fail('[CDC:ErrDecodeRowToDatum]a row of table 1')

@@ -1,29 +1,18 @@
-import type { Clock } from '../base/clock.ts'
 import { CdcError, describeError, errorCode, type ErrorCode } from '../base/errors.ts'
 import type { FailPoints } from '../base/fail-point.ts'
-import type { Log } from '../base/log.ts'
 import { backoffMs } from '../base/retry.ts'
 import { Wakeup } from '../base/wakeup.ts'
-import type { ReplicaConfig } from '../config/replica-config.ts'
-import type { SinkSettings } from '../config/sink-settings.ts'
-import type { ChangefeedId } from '../event/changefeed.ts'
 import type { TableName } from '../event/ddl-event.ts'
 import { createTableRoutes, type TableRoutes } from '../dispatcher/table-route.ts'
 import type { FinishedJob } from '../schema/finished-job.ts'
-import type { SchemaTracker, TrackedDdl } from '../schema/tracker.ts'
+import type { TrackedDdl } from '../schema/tracker.ts'
 import type { ControlSink } from '../sink/sink.ts'
-import { tableRecordRange } from '../tidb/key.ts'
-import { minTs, previousTs, type Ts } from '../tidb/ts.ts'
+import { laterTs, minTs, previousTs, type Ts } from '../tidb/ts.ts'
 import { type Barriers, barriersOf } from './barriers.ts'
-import type { Addressed, FromWorker, ToWorker } from './messages.ts'
-import { SpanTable } from './span-table.ts'
+import type { ChangefeedMessage } from './messages.ts'
+import { SpanControl, type SpanControlParts, surveyTables } from './span-control.ts'
 
-/** The capture's data workers, as a changefeed sees them. */
-export interface DataWorkers {
-  readonly size: number
-  post(worker: number, message: ToWorker): void
-  listen(epoch: bigint, receive: (worker: number, message: Extract<FromWorker, Addressed>) => void): Disposable
-}
+export type { DataWorkers } from './span-control.ts'
 
 /** DDL jobs as the upstream finishes them. */
 export interface DdlFeed extends Disposable {
@@ -49,29 +38,27 @@ export interface ChangefeedProgress {
   readonly tableIds: () => readonly bigint[]
 }
 
-export interface ChangefeedParts {
-  readonly changefeed: ChangefeedId
-  readonly epoch: bigint
-  readonly config: ReplicaConfig
-  /** As the downstream allows them (sink/open-sink, prepareSink). */
-  readonly sink: SinkSettings
-  readonly timeZone: string
-  readonly quota: SharedArrayBuffer
+/** What may be asked of a changefeed while it runs. */
+export interface ChangefeedCommands {
+  /** Gives each span of a physical table to another worker; false where it has to stay, or there is no other. */
+  moveTable(tableId: bigint): boolean
+  /** Cuts and joins tables as their regions are now. Resolves when the changes have begun. */
+  rebalance(signal: AbortSignal): Promise<void>
+}
+
+/** `tracker`: loaded at {@link ddlStartTs}. */
+export interface ChangefeedParts extends SpanControlParts {
   /** 0 = none. */
   readonly targetTs: Ts
   /** As stored: rows ≤ checkpointTs are out; equal ts say that a DDL at it may not be. */
   readonly checkpointTs: Ts
   readonly minTableBarrierTs: Ts
-  /** Loaded at {@link ddlStartTs}. */
-  readonly tracker: SchemaTracker
   /** Opens the feed of jobs with commitTs above `from`; `changed` is called when there is something to look at. */
   readonly openDdlFeed: (from: Ts, changed: () => void) => DdlFeed
   readonly openControlSink: (signal: AbortSignal) => Promise<ControlSink>
-  readonly workers: DataWorkers
   readonly status: StatusStore
-  readonly clock: Clock
-  readonly log: Log
   readonly failPoints: FailPoints
+  readonly onRunning: (commands: ChangefeedCommands) => void
   readonly onProgress: (progress: ChangefeedProgress) => void
   /** The changefeed goes on by itself. */
   readonly onWarning: (code: ErrorCode | '', message: string) => void
@@ -86,15 +73,20 @@ const STATUS_INTERVAL_MS = 50
 const WATERMARK_INTERVAL_MS = 1000
 const SINK_RETRY_BASE_MS = 1000
 const SINK_RETRY_CAP_MS = 30_000
-/** How long workers may take to close their part, ms. */
+/** A worker that has not closed its part by then is replaced, ms. */
 const CLOSE_TIMEOUT_MS = 30_000
+/** So many threads lost within so long, ms, are more than bad luck. */
+const LOSSES = 5
+const LOSSES_WITHIN_MS = 60_000
 
 /**
  * Runs a changefeed: grants, DDLs, checkpoint, watermarks. Resolves when target-ts is reached; rejects with what stopped
  * it. When it settles, nothing of it is running any more, in any worker.
  */
 export async function runChangefeed(parts: ChangefeedParts, signal: AbortSignal): Promise<void> {
-  await using control = new ChangefeedControl(parts, signal)
+  const borders = await surveyTables(parts, ddlStartTs(parts.checkpointTs, parts.minTableBarrierTs), signal)
+  await using control = new ChangefeedControl(parts, borders, signal)
+  parts.onRunning(control)
   await control.run()
 }
 
@@ -103,14 +95,18 @@ interface Status {
   readonly minTableBarrierTs: Ts
 }
 
-class ChangefeedControl implements AsyncDisposable {
+class ChangefeedControl implements ChangefeedCommands, AsyncDisposable {
   readonly #parts: ChangefeedParts
   readonly #routes: TableRoutes | undefined
   readonly #stop = new AbortController()
   readonly #signal: AbortSignal
-  readonly #spans: SpanTable
+  readonly #spans: SpanControl
   readonly #listening: Disposable
-  readonly #closed: PromiseWithResolvers<void>[]
+  /** Workers that have something of the changefeed; known from the moment they are asked to close. */
+  readonly #open = new Set<number>()
+  readonly #closed = Promise.withResolvers<void>()
+  /** When threads were lost, ms. */
+  readonly #losses: number[] = []
   readonly #failure = Promise.withResolvers<never>()
   readonly #storeWakeup = new Wakeup()
   readonly #ddlWakeup = new Wakeup()
@@ -122,26 +118,33 @@ class ChangefeedControl implements AsyncDisposable {
   /** Text of the grant that the workers have, to send a new one only when it differs. */
   #granted = ''
   #checkpointTs: Ts
+  #resolvedTs: Ts
   #stored: Status
   /** Names of the tables replicated now: whose topics get watermarks. */
   #tableNames: readonly TableName[] = []
 
-  constructor(parts: ChangefeedParts, signal: AbortSignal) {
+  constructor(parts: ChangefeedParts, borders: ReadonlyMap<bigint, readonly Uint8Array[]>, signal: AbortSignal) {
     this.#parts = parts
     this.#routes = createTableRoutes(parts.config.sink.dispatchers, parts.config)
     this.#signal = AbortSignal.any([signal, this.#stop.signal])
     this.#checkpointTs = parts.checkpointTs
+    this.#resolvedTs = parts.checkpointTs
     this.#stored = { checkpointTs: parts.checkpointTs, minTableBarrierTs: parts.minTableBarrierTs }
-    this.#spans = new SpanTable(parts.workers.size)
-    this.#closed = Array.from({ length: parts.workers.size }, () => Promise.withResolvers<void>())
     this.#failure.promise.catch(() => {})
     this.#listening = parts.workers.listen(parts.epoch, (worker, message) => this.#receive(worker, message))
     const startTs = ddlStartTs(parts.checkpointTs, parts.minTableBarrierTs)
     this.#barriers = barriersOf(startTs, [], parts.targetTs)
     this.#feed = parts.openDdlFeed(startTs, () => this.#guard(() => this.#step()))
-    const { epoch, changefeed, config, sink, timeZone, quota } = parts
-    this.#postAll({ type: 'open-changefeed', epoch, changefeed, config, sink, timeZone, quota })
-    this.#changeTables(startTs, parts.checkpointTs)
+    this.#spans = new SpanControl(parts, this.#signal)
+    this.#changeTables(startTs, parts.checkpointTs, borders)
+  }
+
+  moveTable(tableId: bigint): boolean {
+    return !this.#signal.aborted && this.#spans.moveTable(tableId)
+  }
+
+  rebalance(signal: AbortSignal): Promise<void> {
+    return this.#spans.rebalance(AbortSignal.any([this.#signal, signal]))
   }
 
   async run(): Promise<void> {
@@ -158,12 +161,8 @@ class ChangefeedControl implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort()
     this.#feed[Symbol.dispose]()
-    this.#postAll({ type: 'close-changefeed', epoch: this.#parts.epoch })
-    const timeout = AbortSignal.timeout(CLOSE_TIMEOUT_MS)
-    const late = Promise.withResolvers<void>()
-    timeout.addEventListener('abort', () => late.resolve(), { once: true })
-    await Promise.race([Promise.all(this.#closed.map(({ promise }) => promise)), late.promise])
-    if (timeout.aborted) this.#parts.log.error('a data worker did not close the changefeed in time')
+    await this.#spans.settled()
+    await this.#closeWorkers()
     this.#listening[Symbol.dispose]()
     try {
       await (await this.#sink)?.[Symbol.asyncDispose]()
@@ -172,28 +171,67 @@ class ChangefeedControl implements AsyncDisposable {
     }
   }
 
+  /** Waits until no worker has anything of the changefeed any more; one that hangs is replaced. */
+  async #closeWorkers(): Promise<void> {
+    const { workers, epoch, log } = this.#parts
+    for (const worker of this.#spans.workers()) {
+      this.#open.add(worker)
+      workers.post(worker, { type: 'close-changefeed', epoch })
+    }
+    if (this.#open.size === 0) return
+    const late = setTimeout(() => {
+      for (const worker of this.#open) {
+        log.error('a data worker did not close the changefeed in time, it is replaced', { worker })
+        workers.replace(worker)
+      }
+    }, CLOSE_TIMEOUT_MS)
+    await this.#closed.promise
+    clearTimeout(late)
+  }
+
+  #closedIn(worker: number): void {
+    if (this.#open.delete(worker) && this.#open.size === 0) this.#closed.resolve()
+  }
+
   get #finished(): boolean {
     const { targetTs } = this.#parts
     if (targetTs === 0n || this.#checkpointTs < targetTs) return false
     return this.#barriers.minTableBarrierTs > targetTs
   }
 
-  #receive(worker: number, message: Extract<FromWorker, Addressed>): void {
+  #receive(worker: number, message: ChangefeedMessage): void {
+    if (message.type === 'worker-lost' || message.type === 'changefeed-closed') this.#closedIn(worker)
+    if (this.#signal.aborted) return
     switch (message.type) {
+      case 'worker-lost':
+        this.#parts.log.warn('a data worker was lost, its spans begin again from their checkpoints', { worker })
+        this.#guard(() => this.#countLoss(message.message))
+        this.#guard(() => this.#spans.receive(worker, message))
+        break
       case 'progress':
-        this.#spans.report(worker, message)
-        this.#guard(() => this.#step())
+      case 'span-removed':
+      case 'load':
+      case 'worker-started':
+        this.#guard(() => {
+          this.#spans.receive(worker, message)
+          this.#step()
+        })
         break
       case 'trouble':
         if (message.level === 'warning') this.#parts.onWarning(message.code, message.message)
         else this.#failure.reject(troubleError(message.code, message.message))
         break
       case 'changefeed-closed':
-        this.#closed[worker]?.resolve()
-        break
-      case 'span-removed':
         break
     }
+  }
+
+  #countLoss(message: string): void {
+    const now = this.#parts.clock.monotonic()
+    this.#losses.push(now)
+    if (this.#losses.length > LOSSES) this.#losses.shift()
+    if (this.#losses.length === LOSSES && now - (this.#losses[0] ?? now) < LOSSES_WITHIN_MS)
+      throw new CdcError('CDC:ErrProcessorUnknown', `data workers die again and again: ${message}`)
   }
 
   /** Everything that follows from what is known now; called after each event, waits for nothing. */
@@ -203,15 +241,17 @@ class ChangefeedControl implements AsyncDisposable {
     for (const job of this.#feed.take()) this.#takeJob(job)
     this.#barriers = barriersOf(this.#feed.resolvedTs, this.#pending, this.#parts.targetTs)
     this.#grant()
-    const reached = minTs(this.#spans.least('checkpointTs'), this.#barriers.checkpointCapTs)
-    if (reached > this.#checkpointTs) this.#checkpointTs = reached
-    const resolved = minTs(this.#spans.least('resolvedTs'), this.#feed.resolvedTs)
+    const spans = this.#spans.progress
+    this.#checkpointTs = laterTs(this.#checkpointTs, minTs(spans.least('checkpointTs'), this.#barriers.checkpointCapTs))
+    // A span that begins again has yet to receive what it had.
+    const resolved = laterTs(this.#checkpointTs, minTs(spans.least('resolvedTs'), this.#feed.resolvedTs))
+    this.#resolvedTs = laterTs(this.#resolvedTs, resolved)
     this.#parts.onProgress({
       checkpointTs: this.#checkpointTs,
-      resolvedTs: resolved > this.#checkpointTs ? resolved : this.#checkpointTs,
-      lastSyncedTs: this.#spans.lastSyncedTs(),
-      rows: this.#spans.rows,
-      tableIds: () => [...this.#spans.physicalIds()],
+      resolvedTs: this.#resolvedTs,
+      lastSyncedTs: spans.lastSyncedTs(),
+      rows: spans.rows,
+      tableIds: () => [...spans.tableIds()],
     })
     this.#storeWakeup.notify()
     this.#ddlWakeup.notify()
@@ -224,10 +264,7 @@ class ChangefeedControl implements AsyncDisposable {
     for (const tracked of ddls) {
       this.#pending.push(tracked)
       const { commitTs } = tracked.event
-      for (const physicalId of tracked.touched) {
-        const owned = this.#spans.get(physicalId)
-        if (owned !== undefined) this.#postSchemas(owned.worker, physicalId, commitTs)
-      }
+      for (const physicalId of tracked.touched) this.#spans.postSchemas(physicalId, commitTs)
     }
   }
 
@@ -243,32 +280,15 @@ class ChangefeedControl implements AsyncDisposable {
     const text = `${grantTs} ${tables.map(({ physicalId, ts }) => `${physicalId}:${ts}`).join()}`
     if (text === this.#granted) return
     this.#granted = text
-    this.#postAll({ type: 'grant', epoch: this.#parts.epoch, globalTs: grantTs, tables })
+    this.#spans.grant({ type: 'grant', epoch: this.#parts.epoch, globalTs: grantTs, tables })
   }
 
   /** Makes the spans those of the schema at `schemaTs`; new ones begin above `checkpointTs`. */
-  #changeTables(schemaTs: Ts, checkpointTs: Ts): void {
-    const { tracker, workers, epoch } = this.#parts
-    const tables = tracker.tablesAt(schemaTs)
-    const wanted = new Set(tables.map(({ physicalId }) => physicalId))
-    for (const physicalId of [...this.#spans.physicalIds()]) {
-      if (wanted.has(physicalId)) continue
-      const removed = this.#spans.remove(physicalId)
-      if (removed === undefined) continue
-      const { span, worker, incarnation, spanSeq } = removed
-      workers.post(worker, { type: 'remove-span', epoch, spanSeq, spanId: span.id, incarnation })
-    }
-    for (const physicalId of wanted) {
-      if (this.#spans.get(physicalId) !== undefined) continue
-      const range = tableRecordRange(physicalId)
-      const { span, worker, incarnation, spanSeq } = this.#spans.add({ ...range, tableId: physicalId }, checkpointTs)
-      this.#postSchemas(worker, physicalId, schemaTs)
-      workers.post(worker, { type: 'add-span', epoch, spanSeq, span, incarnation, checkpointTs })
-    }
+  #changeTables(schemaTs: Ts, checkpointTs: Ts, borders?: ReadonlyMap<bigint, readonly Uint8Array[]>): void {
+    const tables = this.#parts.tracker.tablesAt(schemaTs)
+    this.#spans.setTables(tables, checkpointTs, borders)
     const names = new Map(tables.map(({ schema, table }) => [`${schema}\0${table}`, { schema, table }]))
     this.#tableNames = [...names.values()]
-    // New workers' spans know no grant yet.
-    this.#granted = ''
   }
 
   /** Keeps etcd at most {@link STATUS_INTERVAL_MS} behind. */
@@ -366,18 +386,6 @@ class ChangefeedControl implements AsyncDisposable {
         await clock.sleep(backoffMs(attempt, SINK_RETRY_BASE_MS, SINK_RETRY_CAP_MS), this.#signal)
       }
     }
-  }
-
-  /** The schema for rows right above `from`, and every later one known. */
-  #postSchemas(worker: number, physicalId: bigint, from: Ts): void {
-    const { tracker, workers, epoch } = this.#parts
-    for (const schema of tracker.schemasFrom(physicalId, from)) {
-      workers.post(worker, { type: 'table-schema', epoch, ...schema })
-    }
-  }
-
-  #postAll(message: ToWorker): void {
-    for (let worker = 0; worker < this.#parts.workers.size; worker++) this.#parts.workers.post(worker, message)
   }
 
   #guard(work: () => void): void {

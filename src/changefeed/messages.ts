@@ -13,6 +13,8 @@ import type { SecurityOptions } from '../upstream/pd/pd.ts'
 
 /** First message of a worker's life (workerData). */
 export interface WorkerStart {
+  /** Place in the pool, from 0; a thread that replaces another has the same. */
+  readonly index: number
   readonly pdEndpoints: readonly string[]
   readonly security: SecurityOptions
   /** Name; empty for a cluster without keyspaces. */
@@ -39,16 +41,22 @@ export interface OpenChangefeed extends Addressed {
   readonly timeZone: string
   /** Memory of the changefeed's quota, shared by all its workers. */
   readonly quota: SharedArrayBuffer
+  /** What the sink of this worker must know of the one before (sink/sink-memory); outlives thread and run. */
+  readonly sinkMemory: SharedArrayBuffer
 }
 
-/** One version of a physical table's schema; sent from checkpoint - 1 on, only for tables with a span here. */
-export interface TableSchema extends Addressed {
-  readonly type: 'table-schema'
+/** One version of a physical table's schema. */
+export interface SchemaVersion {
   readonly physicalId: bigint
   readonly schema: string
   readonly version: Ts
   /** model.TableInfo JSON; undefined = the table is gone after `version`. */
   readonly info: Uint8Array | undefined
+}
+
+/** A version that a DDL made; only for tables with a span here. */
+export interface TableSchema extends Addressed, SchemaVersion {
+  readonly type: 'table-schema'
 }
 
 export interface AddSpan extends Addressed {
@@ -58,9 +66,11 @@ export interface AddSpan extends Addressed {
   readonly incarnation: number
   /** Rows above it are wanted. */
   readonly checkpointTs: Ts
+  /** Of its table: the one for rows right above `checkpointTs`, and all later ones. */
+  readonly schemas: readonly SchemaVersion[]
 }
 
-/** The span stops reading; what was handed to the sink is awaited, then `span-removed` comes. */
+/** The span reads nothing new; what was ever handed to a sink is acknowledged, then `span-removed` comes. */
 export interface RemoveSpan extends Addressed {
   readonly type: 'remove-span'
   readonly spanSeq: number
@@ -117,6 +127,22 @@ export interface SpanRemoved extends Addressed {
   readonly checkpointTs: Ts
 }
 
+/** How busy a worker's thread was since the report before, with all changefeeds, and what of it these spans took. */
+export interface LoadReport extends Addressed {
+  readonly type: 'load'
+  /** Share of the time, 0 to 1. */
+  readonly busy: number
+  /** The heaviest, at most 16. */
+  readonly spans: readonly SpanLoad[]
+}
+
+export interface SpanLoad {
+  readonly spanId: number
+  /** Of the thread's time, as its part of the bytes acknowledged suggests. */
+  readonly share: number
+  readonly rowsPerMinute: number
+}
+
 /**
  * `warning`: the worker rebuilds the sink by itself and goes on from the checkpoint. `error`: the changefeed's part in
  * this worker has stopped; the owner decides.
@@ -157,6 +183,18 @@ export type FromWorker =
   | WorkerLog
   | Progress
   | SpanRemoved
+  | LoadReport
   | ChangefeedTrouble
   | ChangefeedClosed
   | MetricsAnswer
+
+/**
+ * What the pool says about a worker: its thread has ended, and nothing of it runs any more; or the next one is there,
+ * empty, and takes messages.
+ */
+export type WorkerNotice =
+  | { readonly type: 'worker-lost'; readonly message: string }
+  | { readonly type: 'worker-started' }
+
+/** What a changefeed hears from a worker. */
+export type ChangefeedMessage = Extract<FromWorker, Addressed> | WorkerNotice

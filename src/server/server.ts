@@ -18,6 +18,7 @@ import { openEtcd } from './etcd/etcd.ts'
 import { gcServiceId } from './gc/service-safe-point.ts'
 import type { ServerHandle } from './handle.ts'
 import { createOwnerMetrics } from './owner/metrics.ts'
+import { SinkMemories } from './owner/sink-memories.ts'
 import { createServerHandle } from './server-handle.ts'
 import { clusterKeys } from './store/keys.ts'
 
@@ -76,6 +77,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
           clusterId: config.clusterId,
         },
         log,
+        clock,
       },
       running,
     ),
@@ -93,6 +95,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
     log,
     metrics,
     failPoints: createFailPoints(options.failPoints),
+    sinkMemories: new SinkMemories(),
   }
   const capture = new Capture({
     session: {

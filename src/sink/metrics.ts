@@ -12,23 +12,20 @@ export interface SinkMetrics {
 
 const LABELS = ['namespace', 'changefeed', 'type'] as const
 
+const TYPES = ['kafka', 'storage', 'blackhole'] as const
+
+const ROW_COUNT = 'ticdc_sink_batch_row_count'
+const BYTES = 'ticdc_sink_write_bytes_total'
+const DDL = 'ticdc_sink_ddl_exec_duration'
+const ERRORS = 'ticdc_sink_execution_error'
+
 /** The counters of one changefeed in `registry`; declared there on first use. */
-export function sinkMetrics(registry: Registry, changefeed: ChangefeedId, type: string): SinkMetrics {
+export function sinkMetrics(registry: Registry, changefeed: ChangefeedId, type: (typeof TYPES)[number]): SinkMetrics {
   const labels = { namespace: changefeed.namespace, changefeed: changefeed.id, type }
-  const rowCount = histogram(
-    registry,
-    'ticdc_sink_batch_row_count',
-    'Row count of batches',
-    [1, 4, 16, 64, 256, 1024, 4096],
-  )
-  const bytes = counter(registry, 'ticdc_sink_write_bytes_total', 'Bytes of acknowledged messages')
-  const ddl = histogram(
-    registry,
-    'ticdc_sink_ddl_exec_duration',
-    'Seconds until a DDL was acknowledged',
-    [0.01, 0.1, 0.5, 1, 5, 30],
-  )
-  const errors = counter(registry, 'ticdc_sink_execution_error', 'Failures of the sink')
+  const rowCount = histogram(registry, ROW_COUNT, 'Row count of batches', [1, 4, 16, 64, 256, 1024, 4096])
+  const bytes = counter(registry, BYTES, 'Bytes of acknowledged messages')
+  const ddl = histogram(registry, DDL, 'Seconds until a DDL was acknowledged', [0.01, 0.1, 0.5, 1, 5, 30])
+  const errors = counter(registry, ERRORS, 'Failures of the sink')
   const row = rowCount.labels(labels)
   const byte = bytes.labels(labels)
   return {
@@ -38,6 +35,15 @@ export function sinkMetrics(registry: Registry, changefeed: ChangefeedId, type: 
     },
     ddl: (seconds) => ddl.labels(labels).observe(seconds),
     error: () => errors.labels(labels).inc(),
+  }
+}
+
+/** Takes a changefeed's lines out of `registry`; when its sinks there are closed. */
+export function dropSinkMetrics(registry: Registry, { namespace, id }: ChangefeedId): void {
+  for (const name of [ROW_COUNT, BYTES, DDL, ERRORS]) {
+    const metric = registry.getSingleMetric(name)
+    if (!(metric instanceof Counter || metric instanceof Histogram)) continue
+    for (const type of TYPES) metric.remove({ namespace, changefeed: id, type })
   }
 }
 

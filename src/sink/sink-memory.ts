@@ -1,4 +1,3 @@
-import type { ProducerMemory } from './kafka/identity.ts'
 import type { SinkMemory } from './sink-context.ts'
 
 /** Producer id + 1 (0 = there was none yet) and epoch, of the row side and of the control side. */
@@ -17,7 +16,7 @@ export function openSinkMemory(shared: SharedArrayBuffer): Required<SinkMemory> 
   return { rows: producerMemory(cells, 0), control: producerMemory(cells, 2) }
 }
 
-function producerMemory(cells: BigInt64Array, at: number): ProducerMemory {
+function producerMemory(cells: BigInt64Array, at: number): Required<SinkMemory>['rows'] {
   return {
     get identity() {
       const producerId = Atomics.load(cells, at) - 1n

@@ -196,7 +196,7 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole()): Har
     quota,
     delivered,
     addTable(id, checkpoint) {
-      run.addTable({ type: 'table-schema', epoch: 1n, physicalId: BigInt(id), schema: 'd', version: ts(0), info })
+      run.addTable({ physicalId: BigInt(id), schema: 'd', version: ts(0), info })
       const span = { ...tableRecordRange(BigInt(id)), tableId: BigInt(id), id }
       run.addSpan({
         type: 'add-span',
@@ -205,6 +205,7 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole()): Har
         span,
         incarnation: 1,
         checkpointTs: ts(checkpoint),
+        schemas: [],
       })
     },
     grant(to, tables = []) {
@@ -314,7 +315,7 @@ test('beyond memory-quota the changefeed stops with a named error and frees its 
 test('a row that does not decode stops the changefeed alone, whatever was handed over before it', async () => {
   await using harness = start()
   harness.addTable(1, 100)
-  harness.run.addTable({ type: 'table-schema', epoch: 1n, physicalId: 1n, schema: 'd', version: ts(115), info })
+  harness.run.addTable({ physicalId: 1n, schema: 'd', version: ts(115), info })
   harness.feed.of(1).row(rowOf(row(1, 1, 110, 1)))
   harness.feed.of(1).row(rowOf({ ...row(1, 2, 120, 2), value: Buffer.from('not a row') }))
   harness.feed.of(1).resolved(ts(130))
@@ -520,7 +521,7 @@ const withColumns = (...columns: readonly (readonly [id: number, name: string, o
 test('rows on the way when a DDL comes are read with the schema before it, later ones with the one after it', async () => {
   await using harness = start()
   const schema = (at: number, bytes: Uint8Array | undefined): void =>
-    harness.run.addTable({ type: 'table-schema', epoch: 1n, physicalId: 1n, schema: 'd', version: ts(at), info: bytes })
+    harness.run.addTable({ physicalId: 1n, schema: 'd', version: ts(at), info: bytes })
   harness.addTable(1, 100)
   // Everything is in the sorter before the first DDL is known: rows at its ts belong before it.
   for (const [id, at] of [119, 120, 121, 130, 131, 140, 141].entries())

@@ -11,10 +11,11 @@ import type {
   Grant,
   OpenChangefeed,
   RemoveSpan,
-  TableSchema,
+  SchemaVersion,
 } from '../changefeed/messages.ts'
 import type { Protocol } from '../codec/protocol.ts'
 import type { Dispatcher } from '../dispatcher/dispatcher.ts'
+import type { ChangefeedId } from '../event/changefeed.ts'
 import { Messages } from '../event/encoded.ts'
 import type { Position, RawBatch } from '../event/raw-kv.ts'
 import { RawRow, type RawRows } from '../event/raw-row.ts'
@@ -62,6 +63,13 @@ export interface ChangefeedRunParts {
   readonly registry?: AsyncDisposable | undefined
 }
 
+/** What a span sent, and had acknowledged. */
+export interface SpanWork {
+  readonly spanId: number
+  readonly bytes: number
+  readonly rows: number
+}
+
 /** Rows `from` up to `to` of a batch, all of one table version. */
 interface PlannedRows {
   readonly plan: RowPlan
@@ -92,6 +100,7 @@ export class ChangefeedRun implements AsyncDisposable {
   #sinkError: unknown
   #sinkFailures = 0
   #grantTs: Ts = zeroTs
+  #barriers: ReadonlyMap<bigint, Ts> = new Map()
   #spanSeq = 0
   #rows = 0
   /** Sum of what the feed holds for the spans. */
@@ -110,20 +119,23 @@ export class ChangefeedRun implements AsyncDisposable {
     this.#finished = this.#pump()
   }
 
-  addTable(message: TableSchema): void {
-    let table = this.#tables.get(message.physicalId)
-    if (table === undefined) {
-      table = new TableHistory(message.physicalId)
-      this.#tables.set(message.physicalId, table)
-    }
-    table.add(message)
+  get changefeed(): ChangefeedId {
+    return this.#parts.open.changefeed
+  }
+
+  addTable(schema: SchemaVersion): void {
+    this.#tableOf(schema.physicalId).add(schema)
   }
 
   addSpan(message: AddSpan): void {
     this.#spanSeq = message.spanSeq
     if (this.#failed) return
+    const { tableId } = message.span
+    for (const schema of message.schemas) this.addTable(schema)
+    this.#tableOf(tableId).spans++
     const sorter = createMemorySorter(this.#slabs, this.#quota)
     const span = new SpanRun(message.span, message.incarnation, message.checkpointTs, sorter)
+    span.barrierTs = this.#barriers.get(tableId)
     this.#spans.set(message.span.id, span)
     if (this.#bootstraps?.allAtStart === true) {
       this.#unannounced.push(span)
@@ -156,11 +168,23 @@ export class ChangefeedRun implements AsyncDisposable {
 
   grant(message: Grant): void {
     this.#grantTs = laterTs(this.#grantTs, message.globalTs)
-    const barriers = new Map(message.tables.map(({ physicalId, ts }) => [physicalId, ts]))
+    this.#barriers = new Map(message.tables.map(({ physicalId, ts }) => [physicalId, ts]))
     for (const span of this.#spans.values()) {
-      span.barrierTs = barriers.get(span.span.tableId)
+      span.barrierTs = this.#barriers.get(span.span.tableId)
       this.#enqueue(span)
     }
+  }
+
+  /** What was acknowledged since the call before, by span; spans without are left out. */
+  takeLoads(): SpanWork[] {
+    const loads: SpanWork[] = []
+    for (const span of this.#spans.values()) {
+      if (span.ackedBytes === 0) continue
+      loads.push({ spanId: span.span.id, bytes: span.ackedBytes, rows: span.ackedRows })
+      span.ackedBytes = 0
+      span.ackedRows = 0
+    }
+    return loads
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -184,7 +208,7 @@ export class ChangefeedRun implements AsyncDisposable {
   }
 
   #enqueue(span: SpanRun): void {
-    if (span.queued || span.removing || !span.readable(this.#grantTs)) return
+    if (span.queued || !span.readable(this.#grantTs)) return
     span.queued = true
     this.#ready.push(span)
     this.#wakeup.notify()
@@ -347,6 +371,8 @@ export class ChangefeedRun implements AsyncDisposable {
 
   #acknowledged(span: SpanRun, batch: RawBatch, inFlight: InFlight, rows: number): void {
     span.acknowledge(inFlight)
+    span.ackedBytes += batch.bytes
+    span.ackedRows += rows
     this.#rows += rows
     this.#sinkFailures = 0
     this.#lastSyncedTs = laterTs(this.#lastSyncedTs, batch.end.commitTs)
@@ -388,7 +414,7 @@ export class ChangefeedRun implements AsyncDisposable {
     for (const table of this.#tables.values()) table.forgetPlans()
     for (const span of this.#spans.values()) {
       span.rewind()
-      if (span.removing) this.#removeIfIdle(span)
+      if (span.removing && span.idle) this.#removeIfIdle(span)
       else this.#enqueue(span)
     }
   }
@@ -398,7 +424,7 @@ export class ChangefeedRun implements AsyncDisposable {
     await this.#parts.clock.sleep(backoffMs(this.#sinkFailures, SINK_RETRY_BASE_MS, SINK_RETRY_CAP_MS), signal)
   }
 
-  async #compile(message: TableSchema): Promise<RowPlan> {
+  async #compile(message: SchemaVersion): Promise<RowPlan> {
     const { open, dispatcher, filter, protocol } = this.#parts
     if (message.info === undefined) throw new RangeError(`table ${message.physicalId} is gone`)
     const table = wrapTable(parseTableInfo(message.info), message.schema, message.version, message.physicalId)
@@ -493,10 +519,16 @@ export class ChangefeedRun implements AsyncDisposable {
     span.advance(this.#grantTs)
     const { span: removed, incarnation, checkpointTs } = span
     this.#discard(span)
-    this.#tables.delete(removed.tableId)
-    this.#bootstraps?.drop(removed.tableId)
+    if (--this.#tableOf(removed.tableId).spans === 0) {
+      this.#tables.delete(removed.tableId)
+      this.#bootstraps?.drop(removed.tableId)
+    }
     const { epoch } = this.#parts.open
     this.#parts.post({ type: 'span-removed', epoch, spanId: removed.id, incarnation, checkpointTs })
+  }
+
+  #tableOf(physicalId: bigint): TableHistory {
+    return this.#tables.getOrInsertComputed(physicalId, () => new TableHistory(physicalId))
   }
 
   #discard(span: SpanRun): void {

@@ -27,14 +27,20 @@ export class SpanRun {
   checkpointTs: Ts
   /** The table's own barrier, where it has one below the global grant. */
   barrierTs: Ts | undefined
+  /** Acknowledged since somebody set them to 0. */
+  ackedBytes = 0
+  ackedRows = 0
   #cursor: SorterCursor
   #inFlight: InFlight[] = []
   #pass: Pass = 'all'
+  /** The greatest commitTs that was ever read, and may have reached the sink. */
+  #sentTs: Ts
 
   constructor(span: Span, incarnation: number, checkpointTs: Ts, sorter: SpanSorter) {
     this.span = span
     this.incarnation = incarnation
     this.checkpointTs = checkpointTs
+    this.#sentTs = checkpointTs
     this.sorter = sorter
     this.#cursor = sorter.cursor(checkpointTs)
   }
@@ -43,13 +49,16 @@ export class SpanRun {
     return this.#pass
   }
 
+  /** Whatever any sink was ever given is acknowledged. */
   get idle(): boolean {
-    return this.#inFlight.length === 0
+    const next = this.#cursor.peek()
+    return this.#inFlight.length === 0 && (next === undefined || next > this.#sentTs)
   }
 
-  /** How far rows may be sent: what is granted, and for this table. */
+  /** How far rows may be sent: what is granted, and for this table; when removed, only what was sent once. */
   limit(grantTs: Ts): Ts {
-    return this.barrierTs === undefined ? grantTs : minTs(grantTs, this.barrierTs)
+    const granted = this.#granted(grantTs)
+    return this.removing ? minTs(granted, this.#sentTs) : granted
   }
 
   readable(grantTs: Ts): boolean {
@@ -60,11 +69,14 @@ export class SpanRun {
   /** Reads the next batch; it counts as in flight until {@link acknowledge}. */
   async read(grantTs: Ts, maxBytes: number, signal: AbortSignal): Promise<[RawBatch, InFlight] | undefined> {
     const firstTs = this.#cursor.peek()
-    if (firstTs === undefined || this.removing) return undefined
+    if (firstTs === undefined) return undefined
     const inFlight: InFlight = { firstTs, done: false }
     this.#inFlight.push(inFlight)
     const batch = await this.#cursor.next(this.limit(grantTs), maxBytes, signal)
-    if (batch !== undefined) return [batch, inFlight]
+    if (batch !== undefined) {
+      this.#sentTs = laterTs(this.#sentTs, batch.end.commitTs)
+      return [batch, inFlight]
+    }
     inFlight.done = true
     this.#shift()
     return undefined
@@ -95,7 +107,7 @@ export class SpanRun {
   advance(grantTs: Ts): void {
     const oldest = this.#inFlight[0]?.firstTs
     const next = this.#cursor.peek()
-    const limit = minTs(this.sorter.resolvedTs, this.limit(grantTs))
+    const limit = minTs(this.sorter.resolvedTs, this.#granted(grantTs))
     const reached =
       oldest !== undefined ? previousTs(oldest) : next !== undefined && next <= limit ? previousTs(next) : limit
     if (reached <= this.checkpointTs) return
@@ -113,6 +125,10 @@ export class SpanRun {
   dispose(): void {
     this.subscription?.[Symbol.dispose]()
     this.sorter[Symbol.dispose]()
+  }
+
+  #granted(grantTs: Ts): Ts {
+    return this.barrierTs === undefined ? grantTs : minTs(grantTs, this.barrierTs)
   }
 
   #shift(): void {

@@ -1,29 +1,33 @@
 import { CdcError } from '../base/errors.ts'
-import type { TableSchema } from '../changefeed/messages.ts'
+import type { SchemaVersion } from '../changefeed/messages.ts'
 import { previousTs, type Ts } from '../tidb/ts.ts'
 import type { RowPlan } from './row-plan.ts'
 
 interface Version {
-  readonly schema: TableSchema
+  readonly schema: SchemaVersion
   plan: Promise<RowPlan> | undefined
 }
 
 /** The schema versions of one physical table, oldest first; plans are compiled when a row needs them. */
 export class TableHistory {
   readonly physicalId: bigint
+  /** Spans of the table in this worker. */
+  spans = 0
   #versions: Version[] = []
 
   constructor(physicalId: bigint) {
     this.physicalId = physicalId
   }
 
-  add(schema: TableSchema): void {
-    const kept = this.#versions.filter((version) => version.schema.version < schema.version)
-    this.#versions = [...kept, { schema, plan: undefined }]
+  /** Takes a version to its place; one of the same ts is replaced. */
+  add(schema: SchemaVersion): void {
+    const kept = this.#versions.filter((version) => version.schema.version !== schema.version)
+    const later = kept.findIndex((version) => version.schema.version > schema.version)
+    this.#versions = kept.toSpliced(later < 0 ? kept.length : later, 0, { schema, plan: undefined })
   }
 
   /** The plan for a row with this commitTs: of the schema valid at commitTs - 1. */
-  planAt(commitTs: Ts, compile: (schema: TableSchema) => Promise<RowPlan>): Promise<RowPlan> {
+  planAt(commitTs: Ts, compile: (schema: SchemaVersion) => Promise<RowPlan>): Promise<RowPlan> {
     const at = previousTs(commitTs)
     const version = this.#versions.findLast(({ schema }) => schema.version <= at)
     if (version?.schema.info === undefined) {

@@ -11,13 +11,16 @@ import { dispatcherOf } from '../dispatcher/dispatcher.ts'
 import { changefeedKey } from '../event/changefeed.ts'
 import { createFilter } from '../filter/filter.ts'
 import { openSchemaRegistry } from '../registry/open-registry.ts'
+import { dropSinkMetrics } from '../sink/metrics.ts'
 import { openRowSink } from '../sink/open-sink.ts'
+import { openSinkMemory } from '../sink/sink-memory.ts'
 import { routeProtocol } from '../sink/routed-protocol.ts'
 import { openPdClient } from '../upstream/pd/client.ts'
 import type { PdClient } from '../upstream/pd/pd.ts'
 import { openEventFeed } from '../upstream/tikv/event-feed.ts'
 import { createFeedMetrics } from '../upstream/tikv/metrics.ts'
 import { ChangefeedRun, troubleOf } from './changefeed-run.ts'
+import { startLoadReports } from './load-reports.ts'
 import { createWorkerMetrics } from './metrics.ts'
 import { createPortLog } from './port-log.ts'
 
@@ -39,6 +42,7 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
   const fence = openFence(start.fence)
   const failPoints = createFailPoints(start.failPoints)
   const runs = new Map<bigint, ChangefeedRun>()
+  startLoadReports(runs, post)
   let pd: Promise<PdClient> | undefined
 
   const connect = (): Promise<PdClient> => {
@@ -75,7 +79,7 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
       timeZone,
       dispatcher,
       protocol,
-      memory: {},
+      memory: openSinkMemory(message.sinkMemory),
       onTrouble: (error: Error) => post(troubleOf(epoch, 'warning', error)),
     }
     const metrics = metricsOf(changefeed)
@@ -136,6 +140,7 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
     } catch (error) {
       log.warn('closing a changefeed in a worker failed', { epoch, error })
     }
+    if (run !== undefined) dropSinkMetrics(registry, run.changefeed)
     post({ type: 'changefeed-closed', epoch })
   }
 

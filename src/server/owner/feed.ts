@@ -1,4 +1,4 @@
-import type { ChangefeedProgress } from '../../changefeed/control.ts'
+import type { ChangefeedCommands, ChangefeedProgress } from '../../changefeed/control.ts'
 import type { Filter } from '../../filter/filter.ts'
 import type { SinkSettings } from '../../config/sink-settings.ts'
 import type { ChangefeedInfo, ChangefeedStatus } from '../store/values.ts'
@@ -36,4 +36,6 @@ export interface FeedRun {
   readonly epoch: bigint
   readonly abort: AbortController
   readonly done: Promise<void>
+  /** undefined until its spans are given to workers. */
+  commands: ChangefeedCommands | undefined
 }

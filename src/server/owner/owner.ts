@@ -56,6 +56,8 @@ const GC_RETRY_MS = 1000
 export class Owner {
   readonly #parts: OwnerParts
   readonly #feeds = new Map<string, Feed>()
+  /** Runs of changefeeds that are gone, until they have ended: a new one of the same name waits for that. */
+  readonly #ending = new Map<string, Promise<void>>()
   readonly #loaded = Promise.withResolvers<void>()
   readonly #gcWakeup = new Wakeup()
   readonly safePoint: ServiceSafePoint
@@ -166,6 +168,7 @@ export class Owner {
       throw error
     }
     this.#feeds.delete(changefeedKey(id))
+    environment.sinkMemories.forget(id)
     this.#gcWakeup.notify()
     environment.log.info('changefeed was removed', { changefeed: changefeedKey(id) })
     try {
@@ -195,7 +198,7 @@ export class Owner {
     for await (const event of etcd.watch(keys.all, this.#signal)) {
       if (event.type === 'snapshot') {
         if (!event.entries.some(({ key }) => key === leadership.key)) throw notOwner()
-        this.#load(event.entries)
+        await this.#load(event.entries)
         this.#loaded.resolve()
         continue
       }
@@ -214,7 +217,7 @@ export class Owner {
     this.#signal.throwIfAborted()
   }
 
-  #load(entries: readonly EtcdEntry[]): void {
+  async #load(entries: readonly EtcdEntry[]): Promise<void> {
     const { keys } = this.#parts
     const statuses = new Map(entries.map((entry) => [entry.key, entry]))
     const seen = new Set<string>()
@@ -226,7 +229,8 @@ export class Owner {
       if (known !== undefined && known.infoRevision >= entry.modRevision) continue
       this.#adopt(parsed.changefeed, entry, statuses.get(keys.status(parsed.changefeed)))
     }
-    for (const [key, feed] of this.#feeds) if (!seen.has(key)) void this.#forget(feed)
+    const gone = [...this.#feeds].filter(([key]) => !seen.has(key))
+    await Promise.all(gone.map(([, feed]) => this.#forget(feed)))
   }
 
   /** A change that etcd tells of may be one of our own that is under way: it is looked at when that is done. */
@@ -291,9 +295,13 @@ export class Owner {
   }
 
   async #forget(feed: Feed): Promise<void> {
+    const key = changefeedKey(feed.info.changefeed)
     feed.gone = true
-    this.#feeds.delete(changefeedKey(feed.info.changefeed))
-    await this.#stopRun(feed)
+    this.#feeds.delete(key)
+    const ended = this.#stopRun(feed)
+    this.#ending.set(key, ended)
+    await ended
+    if (this.#ending.get(key) === ended) this.#ending.delete(key)
   }
 
   /** Starts or ends the run so that it is what the state says; a run of another epoch is ended first. */
@@ -312,7 +320,7 @@ export class Owner {
     const signal = AbortSignal.any([this.#signal, abort.signal])
     const { epoch } = feed.state
     const done = this.#run(feed, plan, epoch, signal)
-    feed.run = { epoch, abort, done }
+    feed.run = { epoch, abort, done, commands: undefined }
   }
 
   /** One run, from start to its outcome in the state machine; never rejects. */
@@ -322,6 +330,7 @@ export class Owner {
     const stillMine = (): boolean => !signal.aborted && feed.state.epoch === epoch
     let input: FeedInput
     try {
+      await this.#ending.get(changefeed)
       await this.#loadStatus(feed, signal)
       await runFeed(
         {
@@ -335,6 +344,9 @@ export class Owner {
           },
           safePoint: this.safePoint,
           onHeld: (heldSignal) => this.#held(feed, heldSignal),
+          onRunning: (commands) => {
+            if (feed.run?.epoch === epoch) feed.run.commands = commands
+          },
           onProgress: (progress) => this.#onProgress(feed, epoch, progress),
           onWarning: (code, message) => {
             if (stillMine())
