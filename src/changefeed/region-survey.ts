@@ -22,7 +22,9 @@ export async function surveyRegions(
   signal: AbortSignal,
 ): Promise<Uint8Array[][]> {
   const borders: Uint8Array[][] = ranges.map(() => [])
-  const order = ranges.map((range, at) => ({ range, at })).toSorted((a, b) => compareBytes(a.range.start, b.range.start))
+  const order = ranges
+    .map((range, at) => ({ range, at }))
+    .toSorted((a, b) => compareBytes(a.range.start, b.range.start))
   const end = order.at(-1)?.range.end ?? new Uint8Array()
   let from = order[0]?.range.start
   for (let i = 0; from !== undefined && i < order.length;) {

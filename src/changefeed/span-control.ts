@@ -60,9 +60,9 @@ export async function surveyTables(
   signal: AbortSignal,
 ): Promise<ReadonlyMap<bigint, readonly Uint8Array[]>> {
   if (workers.size === 1) return new Map()
-  const { splittable } = createSpanRules(sink, config)
+  const rules = createSpanRules(sink, config)
   const tables = tracker.tablesAt(ts)
-  if (!tables.some(({ schema, table }) => splittable(schema, table, Infinity, Infinity)) && tables.length < 2)
+  if (!tables.some(({ schema, table }) => rules.splittable(schema, table, Infinity, Infinity)) && tables.length < 2)
     return new Map()
   const ids = tables.map(({ physicalId }) => physicalId)
   const limited = AbortSignal.any([signal, AbortSignal.timeout(SURVEY_TIMEOUT_MS)])
@@ -241,8 +241,7 @@ export class SpanControl {
   #weigh(worker: number, { busy, spans }: LoadReport): void {
     this.#loads[worker] = { busy, spans }
     const { clock, workers } = this.#parts
-    for (let i = 0; i < workers.size; i++)
-      if (this.#table.alive(i) && this.#loads[i] === undefined) return
+    for (let i = 0; i < workers.size; i++) if (this.#table.alive(i) && this.#loads[i] === undefined) return
     const loads = this.#loads.splice(0, workers.size, ...this.#loads.map(() => undefined))
     if (clock.monotonic() - this.#changedAt < BALANCE_PACE_MS) return
     const step = nextBalanceStep({

@@ -176,8 +176,7 @@ export class SpanTable {
     const sources = spanIds.map((id) => this.#spans.get(id)).filter((span) => span !== undefined)
     const [first] = sources
     const fit = sources.every(
-      ({ state, worker, span }) =>
-        state === 'running' && this.alive(worker) && span.tableId === first?.span.tableId,
+      ({ state, worker, span }) => state === 'running' && this.alive(worker) && span.tableId === first?.span.tableId,
     )
     if (first === undefined || sources.length < spanIds.length || !fit) throw new RangeError('spans are not at rest')
     const commands: SpanCommand[] = []
@@ -290,8 +289,7 @@ export class SpanTable {
     const state = this.#state(worker)
     state.floorTs = isPending(state) ? minTs(state.floorTs, checkpointTs) : checkpointTs
     placed.addedAt = ++state.spanSeq
-    if (state.alive)
-      commands.push({ type: 'add', worker, spanSeq: placed.addedAt, span, incarnation, checkpointTs })
+    if (state.alive) commands.push({ type: 'add', worker, spanSeq: placed.addedAt, span, incarnation, checkpointTs })
   }
 
   #leave(span: SpanState, commands: SpanCommand[]): void {
@@ -340,8 +338,7 @@ export class SpanTable {
 }
 
 /** True while the worker has not reported its latest spans. */
-const isPending = ({ progress, spanSeq }: WorkerState): boolean =>
-  progress === undefined || progress.spanSeq < spanSeq
+const isPending = ({ progress, spanSeq }: WorkerState): boolean => progress === undefined || progress.spanSeq < spanSeq
 
 const latest = (a: Ts | undefined, b: Ts | undefined): Ts | undefined =>
   a === undefined ? b : b === undefined ? a : laterTs(a, b)

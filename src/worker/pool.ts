@@ -100,7 +100,7 @@ class Pool implements WorkerPool {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#life.abort()
-    await Promise.all(this.#threads.map((thread) => thread?.terminate()))
+    await Promise.all(this.#threads.filter((thread) => thread !== undefined).map((thread) => thread.terminate()))
     await Promise.all(this.#keeping)
   }
 
