@@ -1,4 +1,3 @@
-import { AggregatorRegistry } from 'prom-client'
 import { BUILD_INFO } from '../base/build-info.ts'
 import { CdcError, describeError, errorCode } from '../base/errors.ts'
 import type { LogControl } from '../base/unified-log.ts'
@@ -16,6 +15,7 @@ import type { Etcd } from './etcd/etcd.ts'
 import { startsBeforeGc } from './gc/service-safe-point.ts'
 import type { CaptureDetail, ChangefeedDetail, ChangefeedSummary, RunningError, ServerHandle } from './handle.ts'
 import { type AdminParts, createChangefeed, resumeChangefeed, tablesAt, updateChangefeed } from './owner/admin.ts'
+import { createMetricsPage } from './metrics-page.ts'
 import type { Feed } from './owner/feed.ts'
 import type { Owner } from './owner/owner.ts'
 import type { FeedEnvironment } from './owner/run-feed.ts'
@@ -157,11 +157,7 @@ export function createServerHandle(parts: HandleParts): ServerHandle {
       await (await owner()).safePoint.update(undefined, signal)
     },
 
-    async metricsText() {
-      const own = await environment.metrics.getMetricsAsJSON()
-      const all = [own, ...(await workers.metrics())]
-      return AggregatorRegistry.aggregate(all.filter((one) => Array.isArray(one))).metrics()
-    },
+    metricsText: createMetricsPage(environment.metrics, workers),
     setLogLevel: (level) => log.setLevel(level),
   }
 }

@@ -107,12 +107,16 @@ test('a changefeed runs, pauses, resumes from its checkpoint, outlives its serve
   const taken = await second.handle.getChangefeed(idOf('a'), signal)
   assert.ok(taken.checkpointTs > paused.checkpointTs)
   await untilAdvanced(second.handle, 'a')
+  const metrics = await second.handle.metricsText(signal)
+  for (const stage of ['feed', 'sort', 'plan', 'sink']) assert.match(metrics, new RegExp(`a",stage="${stage}"`))
+  for (const thread of ['main', 'data-0']) assert.match(metrics, new RegExp(`busy_ratio\\{thread="${thread}"\\} `))
   const removed = await second.handle.removeChangefeed(idOf('a'), signal)
   assert.equal(removed?.sinkUri, 'blackhole://')
   assert.equal(await second.handle.removeChangefeed(idOf('a'), signal), undefined)
   await assert.rejects(second.handle.getChangefeed(idOf('a'), signal), { code: 'CDC:ErrChangeFeedNotExists' })
   const left = (await second.handle.metadata(signal)).filter(({ key }) => key.includes('/changefeed/'))
   assert.deepEqual(left, [])
+  assert.doesNotMatch(await second.handle.metricsText(signal), /stage=/)
 })
 
 test('target-ts finishes a changefeed, which can be resumed from an earlier checkpoint', async () => {
