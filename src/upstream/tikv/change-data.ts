@@ -1,3 +1,4 @@
+import { tsOfHalves } from '../../event/raw-row.ts'
 import { Error as RegionError } from '../../proto/cdcpb.ts'
 import { Ts } from '../../tidb/ts.ts'
 
@@ -16,14 +17,6 @@ export interface ChangeDataVisitor {
   resolved(ts: Ts, regionIds: readonly bigint[], requestId: number): void
 }
 
-const words = new Uint32Array(2)
-const word64 = new BigUint64Array(words.buffer)
-const toBigint = (low: number, high: number): bigint => {
-  words[0] = low
-  words[1] = high
-  return word64[0] ?? 0n
-}
-
 /** Reads protobuf fields of `[at, end)`. RangeError with the offset when the bytes end early. */
 class FieldReader {
   frame: Buffer = Buffer.alloc(0)
@@ -39,18 +32,20 @@ class FieldReader {
     let byte = frame[at++] ?? 0
     let low = byte & 0x7f
     let high = 0
+    let shift = 7
+    for (; byte >= 0x80 && shift < 28; shift += 7) {
+      byte = frame[at++] ?? 0
+      low |= (byte & 0x7f) << shift
+    }
     if (byte >= 0x80) {
-      for (let shift = 7; ; shift += 7) {
+      byte = frame[at++] ?? 0
+      low |= byte << 28
+      high = (byte & 0x7f) >>> 4
+      for (shift = 3; byte >= 0x80 && shift < 32; shift += 7) {
         byte = frame[at++] ?? 0
-        const bits = byte & 0x7f
-        if (shift < 28) low |= bits << shift
-        else if (shift === 28) {
-          low |= bits << 28
-          high = bits >>> 4
-        } else high |= bits << (shift - 32)
-        if (byte < 0x80) break
-        if (shift >= 63) throw new RangeError(`varint without end at offset ${this.at}`)
+        high |= (byte & 0x7f) << shift
       }
+      if (byte >= 0x80) throw new RangeError(`varint without end at offset ${this.at}`)
     }
     if (at > this.end) throw new RangeError(`message ends early at offset ${this.at}`)
     this.at = at
@@ -60,12 +55,28 @@ class FieldReader {
 
   /** A tag, as `field << 3 | wire type`. */
   tag(): number {
+    const byte = this.frame[this.at] ?? 0
+    if (byte < 0x80 && this.at < this.end) {
+      this.at++
+      return byte
+    }
     this.varint()
     return this.low
   }
 
   /** Where the length-delimited field that begins here ends; `at` is then its first byte. */
   limit(): number {
+    const { at } = this
+    const first = this.frame[at] ?? 0
+    const second = this.frame[at + 1] ?? 0
+    // Nearly all are short.
+    if (first < 0x80 || second < 0x80) {
+      const short = first < 0x80
+      this.at = short ? at + 1 : at + 2
+      const end = this.at + (short ? first : (first & 0x7f) | (second << 7))
+      if (end <= this.end) return end
+      this.at = at
+    }
     this.varint()
     const end = this.at + this.low
     if (this.high !== 0 || end > this.end) throw new RangeError(`field of ${this.low} bytes at offset ${this.at}`)
@@ -83,23 +94,7 @@ class FieldReader {
 
   u64(): bigint {
     this.varint()
-    return toBigint(this.low, this.high)
-  }
-}
-
-/** Remembers the last timestamp, so that rows of one transaction share one bigint. */
-class TsReader {
-  #low = 0
-  #high = 0
-  #ts = Ts(0n)
-
-  of(low: number, high: number): Ts {
-    if (low !== this.#low || high !== this.#high) {
-      this.#low = low
-      this.#high = high
-      this.#ts = Ts(toBigint(low, high))
-    }
-    return this.#ts
+    return tsOfHalves(this.high, this.low)
   }
 }
 
@@ -108,10 +103,11 @@ export class RowCursor {
   frame: Buffer = Buffer.alloc(0)
   type = 0
   op = 0
-  startTs = Ts(0n)
-  /** Low half of `startTs`, for hashing. */
+  /** The timestamps as unsigned halves. */
+  startHigh = 0
   startLow = 0
-  commitTs = Ts(0n)
+  commitHigh = 0
+  commitLow = 0
   generation = 0
   keyAt = 0
   keyEnd = 0
@@ -120,8 +116,15 @@ export class RowCursor {
   oldAt = 0
   oldEnd = 0
   readonly #fields = new FieldReader()
-  readonly #starts = new TsReader()
-  readonly #commits = new TsReader()
+
+  /** For messages: made anew with each call. */
+  get startTs(): Ts {
+    return tsOfHalves(this.startHigh, this.startLow)
+  }
+
+  get commitTs(): Ts {
+    return tsOfHalves(this.commitHigh, this.commitLow)
+  }
 
   /** Goes before the first row of the `Event.Entries` message in `[at, end)`. */
   reset(frame: Buffer, at: number, end: number): void {
@@ -149,10 +152,7 @@ export class RowCursor {
   #row(end: number): void {
     const fields = this.#fields
     const outer = fields.end
-    let startLow = 0
-    let startHigh = 0
-    let commitLow = 0
-    let commitHigh = 0
+    this.startHigh = this.startLow = this.commitHigh = this.commitLow = 0
     this.type = this.op = this.generation = 0
     this.keyAt = this.keyEnd = this.valueAt = this.valueEnd = this.oldAt = this.oldEnd = 0
     fields.end = end
@@ -161,13 +161,13 @@ export class RowCursor {
       switch (tag) {
         case 0x08:
           fields.varint()
-          startLow = fields.low
-          startHigh = fields.high
+          this.startLow = fields.low
+          this.startHigh = fields.high
           break
         case 0x10:
           fields.varint()
-          commitLow = fields.low
-          commitHigh = fields.high
+          this.commitLow = fields.low
+          this.commitHigh = fields.high
           break
         case 0x18:
           fields.varint()
@@ -201,9 +201,6 @@ export class RowCursor {
       }
     }
     fields.end = outer
-    this.startLow = startLow
-    this.startTs = this.#starts.of(startLow, startHigh)
-    this.commitTs = this.#commits.of(commitLow, commitHigh)
   }
 }
 

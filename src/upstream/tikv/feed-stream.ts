@@ -50,7 +50,8 @@ export class FeedStream implements ChangeDataVisitor {
   readonly #registrations = new Map<number, Map<bigint, Registration>>()
   /** What the frame that is being read has touched. */
   readonly #touched = new Set<FeedSubscription>()
-  readonly #read = new Set<RegionFeed>()
+  /** Estimated, and not yet told. */
+  #givingMs = 0
   #ended = false
 
   constructor(client: Client, clusterId: bigint, only: FeedSubscription | undefined, listener: StreamListener) {
@@ -129,10 +130,9 @@ export class FeedStream implements ChangeDataVisitor {
     if (registration === undefined) return
     const { feed, subscription } = registration
     const wasInitialized = feed.initialized
-    this.#read.add(feed)
     this.#touched.add(subscription)
     try {
-      feed.handle(rows, subscription.pending)
+      feed.handle(rows)
     } catch (error) {
       this.#break(subscription, error)
       return
@@ -178,20 +178,23 @@ export class FeedStream implements ChangeDataVisitor {
     }
     const readAt = performance.now()
     let rows = 0
-    // Rows first, then the resolved-ts that covers them; then nothing may point into the frame any more.
+    // Behind the rows the resolved-ts that covers them; nothing may point into the frame any more.
     for (const subscription of this.#touched) {
-      rows += subscription.pending.length
+      rows += subscription.given
+      this.#givingMs += subscription.givingMs
+      subscription.given = subscription.givingMs = 0
       try {
-        subscription.deliver()
+        subscription.endFrame()
       } catch (error) {
         this.#break(subscription, error)
       }
     }
     this.#touched.clear()
-    const deliveredAt = performance.now()
-    for (const feed of this.#read) feed.retain()
-    this.#read.clear()
-    this.#listener.received(rows, frame.length, readAt - beganAt, deliveredAt - readAt)
+    // The estimate may be more than this frame took as a whole; the rest goes with the next one.
+    const givingMs = Math.min(this.#givingMs, readAt - beganAt)
+    this.#givingMs -= givingMs
+    const deliverMs = givingMs + performance.now() - readAt
+    this.#listener.received(rows, frame.length, readAt - beganAt - givingMs, deliverMs)
     if (unreadable !== undefined) this.#unreadable(unreadable)
   }
 
@@ -204,7 +207,6 @@ export class FeedStream implements ChangeDataVisitor {
   }
 
   #break(subscription: FeedSubscription, error: unknown): void {
-    subscription.pending = []
     this.#touched.delete(subscription)
     this.#listener.broken(subscription, error)
   }

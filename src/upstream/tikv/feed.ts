@@ -55,6 +55,6 @@ export interface FeedObserver {
   opened(look: () => FeedState): Disposable
   /** A store sent an error of this kind for a region. */
   regionError(kind: string): void
-  /** A frame was read; `rows` were delivered after it, which took `deliverMs` beside the `readMs` of the frame itself. */
+  /** A frame was read, which took `readMs`, and `rows` were delivered, which took `deliverMs` (an estimate) of the subscribers. */
   received(rows: number, bytes: number, readMs: number, deliverMs: number): void
 }

@@ -5,13 +5,14 @@ import { test } from 'node:test'
 
 import { CdcError } from '../../base/errors.ts'
 import type { RawKv } from '../../event/raw-kv.ts'
+import { RawRow } from '../../event/raw-row.ts'
 import { Event_Entries, Event_LogType, Event_Row_OpType } from '../../proto/cdcpb.ts'
 import { encodeBytes } from '../../tidb/key.ts'
 import { Ts } from '../../tidb/ts.ts'
 import { RowCursor } from './change-data.ts'
-import { PrewriteArena } from './prewrites.ts'
 import { RangeLock } from './range-lock.ts'
 import { RegionFeed } from './region-feed.ts'
+import { UnmatchedRows } from './unmatched-rows.ts'
 
 interface Row {
   readonly type: keyof typeof Event_LogType
@@ -38,14 +39,24 @@ function newFeed(startTs = 0, resolvedTs = startTs) {
   const range = { start: encodeBytes(Buffer.of(0)), end: encodeBytes(Buffer.of(0x7f)) }
   const result = new RangeLock(range, Ts(BigInt(resolvedTs))).lock(range.start, range.end, 1n, 1n)
   assert.ok(result.status === 'locked')
-  const arena = new PrewriteArena()
+  const out: unknown[] = []
+  const row = new RawRow()
+  const owner = {
+    startTs: Ts(BigInt(startTs)),
+    unmatched: new UnmatchedRows(),
+    keyPrefixLength: 0,
+    row,
+    give: () => void out.push(plainRow(row.toRawKv())),
+    stopped: false,
+  }
   const region = { id: 1n, confVer: 1n, version: 1n, ...range, peers: [], leader: undefined }
-  const owner = { startTs: Ts(BigInt(startTs)), arena, keyPrefixLength: 0 }
-  return { arena, feed: new RegionFeed(region, result.hold, owner, { storeId: 1n, since: 0 }) }
+  return { owner, out, feed: new RegionFeed(region, result.hold, owner, { storeId: 1n, since: 0 }) }
 }
 
+type TestFeed = ReturnType<typeof newFeed>
+
 /** Gives rows to a feed as one frame, which is overwritten afterwards. */
-function give(feed: RegionFeed, ...rows: Row[]): unknown[] {
+function give({ feed, owner, out }: TestFeed, ...rows: Row[]): unknown[] {
   const entries = rows.map((row) => ({
     type: Event_LogType[row.type],
     startTs: BigInt(row.start_ts ?? 0),
@@ -59,12 +70,10 @@ function give(feed: RegionFeed, ...rows: Row[]): unknown[] {
   const frame = Buffer.from(Event_Entries.encode(Event_Entries.fromPartial({ entries })).finish())
   const cursor = new RowCursor()
   cursor.reset(frame, 0, frame.length)
-  const out: RawKv[] = []
-  feed.handle(cursor, out)
-  const plain = out.map(plainRow)
-  feed.retain()
+  feed.handle(cursor)
+  owner.unmatched.retain()
   frame.fill(0xee)
-  return plain
+  return out.splice(0)
 }
 
 function plainRow({ startTs, commitTs, key, value, oldValue }: RawKv): unknown {
@@ -87,7 +96,7 @@ const FATAL = {
 
 for (const scenario of vectors.matcher_scenarios.cases) {
   test(`matcher: ${scenario.name}`, () => {
-    const { feed } = newFeed(scenario.start_ts, scenario.region_resolved_ts)
+    const feed = newFeed(scenario.start_ts, scenario.region_resolved_ts)
     for (const step of scenario.steps) {
       const [first] = step.out
       if (typeof first === 'string') {
@@ -102,16 +111,16 @@ for (const scenario of vectors.matcher_scenarios.cases) {
 }
 
 test('a stale commit that waited for the end of the scan is swallowed', () => {
-  const { feed } = newFeed(5)
+  const feed = newFeed(5)
   const row = { start_ts: 1, key: 'k' } as const
   give(feed, { type: 'COMMIT', ...row, commit_ts: 5, op: 'PUT' })
   give(feed, { type: 'PREWRITE', ...row, value: 'v', op: 'PUT' })
   assert.deepEqual(give(feed, { type: 'INITIALIZED' }), [])
-  assert.equal(feed.unmatched, 0)
+  assert.equal(feed.owner.unmatched.size, 0)
 })
 
 test('a delete never carries a value, and none is made of a key written and deleted in one transaction', () => {
-  const { feed } = newFeed()
+  const feed = newFeed()
   give(feed, { type: 'INITIALIZED' })
   for (const old_value of ['old', '']) {
     give(feed, { type: 'PREWRITE', start_ts: 1, key: 'k', value: 'flushed', old_value, op: 'PUT' })
@@ -123,17 +132,17 @@ test('a delete never carries a value, and none is made of a key written and dele
 })
 
 test('resolved-ts counts only after the scan, and never goes back', () => {
-  const { feed } = newFeed(10)
-  assert.equal(feed.resolve(Ts(20n)), false)
+  const feed = newFeed(10)
+  assert.equal(feed.feed.resolve(Ts(20n)), false)
   give(feed, { type: 'INITIALIZED' })
-  assert.equal(feed.resolve(Ts(0n)), false)
-  assert.equal(feed.resolve(Ts(20n)), true)
-  assert.equal(feed.resolve(Ts(15n)), false)
-  assert.equal(feed.hold.ts, 20n)
+  assert.equal(feed.feed.resolve(Ts(0n)), false)
+  assert.equal(feed.feed.resolve(Ts(20n)), true)
+  assert.equal(feed.feed.resolve(Ts(15n)), false)
+  assert.equal(feed.feed.hold.ts, 20n)
 })
 
 test('rows outside of the range and empty rows are skipped', () => {
-  const { feed } = newFeed()
+  const feed = newFeed()
   give(feed, { type: 'INITIALIZED' })
   const row = { type: 'COMMITTED', start_ts: 1, commit_ts: 2, op: 'PUT', value: 'v' } as const
   assert.deepEqual(give(feed, { type: 'UNKNOWN' }, { ...row, key: '\x7fz' }), [])
@@ -141,37 +150,37 @@ test('rows outside of the range and empty rows are skipped', () => {
 })
 
 test('an unknown operation is fatal', () => {
-  const { feed } = newFeed()
+  const feed = newFeed()
   assert.throws(() => give(feed, { type: 'COMMITTED', start_ts: 1, commit_ts: 2, key: 'k' }), /ErrUnknownKVEventType/)
 })
 
 test('memory of prewrites is counted, and given back', () => {
-  const { feed, arena } = newFeed()
+  const feed = newFeed()
   give(feed, { type: 'INITIALIZED' })
   const value = 'x'.repeat(1000)
   for (let i = 0; i < 200; i++) give(feed, { type: 'PREWRITE', start_ts: 10 + i, key: `k${i}`, value, op: 'PUT' })
-  assert.ok(arena.bytes >= 200_000 && arena.bytes < 400_000)
+  assert.ok(feed.owner.unmatched.bytes >= 200_000 && feed.owner.unmatched.bytes < 400_000)
   for (let i = 0; i < 200; i++) {
     const row = { start_ts: 10 + i, key: `k${i}` }
     if (i % 2 === 0) give(feed, { type: 'ROLLBACK', ...row })
     else assert.equal(give(feed, { type: 'COMMIT', ...row, commit_ts: 1000 + i, op: 'PUT' }).length, 1)
   }
-  assert.equal(feed.unmatched, 0)
-  assert.equal(arena.bytes, 0)
+  assert.equal(feed.owner.unmatched.size, 0)
+  assert.equal(feed.owner.unmatched.bytes, 0)
   give(feed, { type: 'PREWRITE', start_ts: 1, key: 'left', value, op: 'PUT' })
-  assert.ok(arena.bytes > 0)
-  feed.close()
-  assert.equal(arena.bytes, 0)
+  assert.ok(feed.owner.unmatched.bytes > 0)
+  feed.feed.close()
+  assert.equal(feed.owner.unmatched.bytes, 0)
 })
 
 test('commits that wait for the scan are counted too', () => {
-  const { feed, arena } = newFeed()
+  const feed = newFeed()
   give(
     feed,
     { type: 'COMMIT', start_ts: 1, commit_ts: 2, key: 'k', op: 'PUT' },
     { type: 'ROLLBACK', start_ts: 3, key: 'k' },
   )
-  assert.ok(arena.bytes > 0)
+  assert.ok(feed.owner.unmatched.bytes > 0)
   give(feed, { type: 'INITIALIZED' })
-  assert.equal(arena.bytes, 0)
+  assert.equal(feed.owner.unmatched.bytes, 0)
 })

@@ -1,51 +1,51 @@
 import { CdcError } from '../../base/errors.ts'
-import type { RawKv } from '../../event/raw-kv.ts'
+import type { RawRow } from '../../event/raw-row.ts'
 import type { KeyRange } from '../../event/span.ts'
 import { compareBytes, decodeBytes, encodeBytes } from '../../tidb/key.ts'
 import type { Ts } from '../../tidb/ts.ts'
 import type { Region } from '../pd/pd.ts'
-import { RowOp, type RowCursor, RowType } from './change-data.ts'
-import { type Prewrite, type PrewriteArena, Prewrites, type RowKey } from './prewrites.ts'
+import { type RowCursor, RowOp, RowType } from './change-data.ts'
 import type { RangeHold } from './range-lock.ts'
-
-/** A live row that waits for the end of the initial scan. */
-interface EarlyRow extends RowKey {
-  readonly commitTs: Ts
-  readonly op: number
-}
+import { TsFloor } from './ts-floor.ts'
+import { Came, NONE, type RowList, UnmatchedRow, type UnmatchedRows } from './unmatched-rows.ts'
 
 /** What the regions of a subscription share. */
 export interface FeedOwner {
   /** Rows at or below it are nobody's business. */
   readonly startTs: Ts
-  readonly arena: PrewriteArena
+  readonly unmatched: UnmatchedRows
   /** So much of a key is the keyspace's, and not given on. */
   readonly keyPrefixLength: number
+  /** Where the next row is put before {@link give} is called. */
+  readonly row: RawRow
+  /** The subscriber may dispose of the subscription meanwhile, or throw. */
+  give(): void
+  /** True from then on; nothing more is given. */
+  readonly stopped: boolean
 }
 
 /** What is remembered of a region while it is registered. */
 export type RegionRecord = Pick<Region, 'id' | 'confVer' | 'version' | 'start' | 'end'>
 
-/** Beside its key; for the account only. */
-const EARLY_ROW_BYTES = 128
+/** One for all: nothing is kept in them between two rows. */
+const floor = new TsFloor()
+const unmatched = new UnmatchedRow()
 
 /**
  * One region's registration, from its first row to its end: joins PREWRITE and COMMIT, and knows how far it is. Rows must
  * come in the order of arrival. (reference: upstream, sections 6.4 and 6.5)
  */
-export class RegionFeed {
+export class RegionFeed implements RowList {
   readonly region: RegionRecord
   readonly hold: RangeHold
   readonly storeId: bigint
   /** When it was made, on the monotonic clock. */
   readonly since: number
   initialized = false
+  firstRow = NONE
   readonly #owner: FeedOwner
-  // An idle region has none of these: a hundred thousand of them take less than a kilobyte each.
-  #prewrites: Prewrites | undefined
+  // An idle region has none: a hundred thousand of them take less than a kilobyte each.
   #filter: ((row: RowCursor) => boolean) | undefined
-  #earlyCommits: EarlyRow[] | undefined
-  #earlyRollbacks: EarlyRow[] | undefined
 
   constructor(
     region: RegionRecord,
@@ -60,29 +60,25 @@ export class RegionFeed {
     this.#owner = owner
   }
 
-  /**
-   * Takes rows, and appends what is committed to `out`: views into the frame, or into memory that is never written again.
-   * Throws what is fatal for the changefeed.
-   */
-  handle(rows: RowCursor, out: RawKv[]): void {
-    while (rows.next()) {
+  /** Takes rows, and gives what is committed to the owner at once. Throws what is fatal for the changefeed. */
+  handle(rows: RowCursor): void {
+    const owner = this.#owner
+    while (!owner.stopped && rows.next()) {
       switch (rows.type) {
         case RowType.prewrite:
-          if (!this.#contains(rows)) break
-          this.#prewrites ??= new Prewrites(this.#owner.arena)
-          this.#prewrites.put(rows)
+          if (this.#contains(rows)) owner.unmatched.prewrite(this, rows)
           break
         case RowType.commit:
-          if (this.#contains(rows)) this.#commit(rows, out)
+          this.#commit(rows)
           break
         case RowType.committed:
-          if (this.#contains(rows)) this.#committed(rows, out)
+          if (this.#contains(rows)) this.#committed(rows)
           break
         case RowType.rollback:
           if (this.#contains(rows)) this.#rollback(rows)
           break
         case RowType.initialized:
-          this.#initialize(out)
+          this.#initialize()
           break
         default:
         // The commit of a lock-only key: an empty row.
@@ -97,106 +93,100 @@ export class RegionFeed {
     return true
   }
 
-  /** Lets go of the frame that was just read. */
-  retain(): void {
-    this.#prewrites?.retain()
-  }
-
-  /** Prewrites that wait for their commit. */
-  get unmatched(): number {
-    return this.#prewrites?.size ?? 0
-  }
-
   /** Gives all memory back; nothing may follow. */
   close(): void {
-    this.#prewrites?.clear()
-    this.#dropEarly()
+    this.#owner.unmatched.clear(this)
   }
 
-  #commit(row: RowCursor, out: RawKv[]): void {
-    const prewrite = this.#prewrites?.find(row)
-    if (
-      prewrite !== undefined &&
-      (this.initialized || (prewrite.valueEnd > prewrite.valueAt && prewrite.generation === 0))
-    )
-      this.#join(prewrite, row.commitTs, row.op, out)
+  #commit(row: RowCursor): void {
+    const { unmatched: rows } = this.#owner
+    const position = rows.find(row)
+    if (position !== NONE) {
+      rows.load(position, unmatched)
+      if (this.initialized || this.#isFinal(unmatched)) {
+        rows.remove(this, position)
+        this.#join(unmatched, row.commitHigh, row.commitLow, row.op)
+      } else rows.end(this, row, Came.commit)
+    } else if (!this.#contains(row)) return
     else if (this.initialized) {
       const text = `commit of ${row.startTs} at ${row.commitTs} without prewrite in region ${this.region.id}`
       throw new CdcError('CDC:ErrPrewriteNotMatch', text)
-    } else (this.#earlyCommits ??= []).push(this.#early(row))
+    } else rows.end(this, row, Came.commit)
   }
 
-  #join(prewrite: Prewrite, commitTs: Ts, op: number, out: RawKv[]): void {
-    const { frame } = prewrite
-    this.#prewrites?.take(prewrite)
-    // A transaction that was already committed when the subscription began, but not yet on all its keys.
-    if (commitTs <= this.#owner.startTs) return
-    this.#checkOrder(prewrite.startTs, commitTs)
+  /** While a region is scanned, a later prewrite of the same transaction can only repeat one of which this is true. */
+  #isFinal({ came, valueAt, valueEnd, generation }: UnmatchedRow): boolean {
+    return (came & Came.prewrite) !== 0 && valueEnd > valueAt && generation === 0
+  }
+
+  #join(prewrite: UnmatchedRow, commitHigh: number, commitLow: number, op: number): void {
     const hasOld = prewrite.oldEnd > prewrite.oldAt
-    const hasValue = prewrite.valueEnd > prewrite.valueAt
-    if (op === RowOp.delete) {
-      // Written and deleted again inside its transaction: nothing has changed.
-      if (hasValue && !hasOld) return
-    } else if (op !== RowOp.put) throw this.#unknownOp(op)
-    out.push({
-      startTs: prewrite.startTs,
-      commitTs,
-      key: frame.subarray(prewrite.keyAt + this.#owner.keyPrefixLength, prewrite.keyEnd),
-      value: op === RowOp.put ? frame.subarray(prewrite.valueAt, prewrite.valueEnd) : undefined,
-      oldValue: hasOld ? frame.subarray(prewrite.oldAt, prewrite.oldEnd) : undefined,
-    })
+    // Written and deleted again inside its transaction: nothing has changed.
+    if (op === RowOp.delete && prewrite.valueEnd > prewrite.valueAt && !hasOld) return
+    const { row } = this.#owner
+    row.bytes = prewrite.bytes
+    row.startHigh = prewrite.startHigh
+    row.startLow = prewrite.startLow
+    row.commitHigh = commitHigh
+    row.commitLow = commitLow
+    this.#give(prewrite, op, hasOld)
   }
 
-  #committed(row: RowCursor, out: RawKv[]): void {
-    if (row.commitTs <= this.#owner.startTs) return
-    this.#checkOrder(row.startTs, row.commitTs)
-    if (row.op !== RowOp.put && row.op !== RowOp.delete) throw this.#unknownOp(row.op)
-    const { frame } = row
-    out.push({
-      startTs: row.startTs,
-      commitTs: row.commitTs,
-      key: frame.subarray(row.keyAt + this.#owner.keyPrefixLength, row.keyEnd),
-      value: row.op === RowOp.put ? frame.subarray(row.valueAt, row.valueEnd) : undefined,
-      oldValue: row.oldEnd > row.oldAt ? frame.subarray(row.oldAt, row.oldEnd) : undefined,
-    })
+  #committed(rows: RowCursor): void {
+    const { row } = this.#owner
+    row.bytes = rows.frame
+    row.startHigh = rows.startHigh
+    row.startLow = rows.startLow
+    row.commitHigh = rows.commitHigh
+    row.commitLow = rows.commitLow
+    this.#give(rows, rows.op, rows.oldEnd > rows.oldAt)
+  }
+
+  /** Completes the owner's row, whose bytes and timestamps are set. */
+  #give(from: UnmatchedRow | RowCursor, op: number, hasOld: boolean): void {
+    const { row, startTs } = this.#owner
+    floor.set(this.hold.ts)
+    if (!floor.isBelow(row.commitHigh, row.commitLow)) {
+      // A transaction that was already committed when the subscription began, but not yet on all its keys.
+      if (row.commitTs <= startTs) return
+      throw this.#outOfOrder(row)
+    }
+    if (op !== RowOp.put && op !== RowOp.delete) throw this.#unknownOp(op)
+    row.keyAt = from.keyAt + this.#owner.keyPrefixLength
+    row.keyEnd = from.keyEnd
+    row.valueAt = op === RowOp.put ? from.valueAt : -1
+    row.valueEnd = op === RowOp.put ? from.valueEnd : -1
+    row.oldAt = hasOld ? from.oldAt : -1
+    row.oldEnd = hasOld ? from.oldEnd : -1
+    this.#owner.give()
   }
 
   #rollback(row: RowCursor): void {
-    if (!this.initialized) {
-      ;(this.#earlyRollbacks ??= []).push(this.#early(row))
-      return
+    const { unmatched: rows } = this.#owner
+    if (!this.initialized) rows.end(this, row, Came.rollback)
+    else {
+      const position = rows.find(row)
+      if (position !== NONE) rows.remove(this, position)
     }
-    const prewrite = this.#prewrites?.find(row)
-    if (prewrite !== undefined) this.#prewrites?.take(prewrite)
   }
 
-  #initialize(out: RawKv[]): void {
+  /** Whatever came without its other half is joined now; a commit without prewrite was scanned as a COMMITTED row. */
+  #initialize(): void {
     this.initialized = true
-    for (const row of this.#earlyCommits ?? []) {
-      const prewrite = this.#prewrites?.find(row)
-      // Without prewrite: the scan gave the same change as a COMMITTED row.
-      if (prewrite !== undefined) this.#join(prewrite, row.commitTs, row.op, out)
+    const { unmatched: rows } = this.#owner
+    const ended = rows.positionsOf(this).filter((position) => {
+      rows.load(position, unmatched)
+      if (unmatched.came === Came.prewrite) return false
+      // Out of the table first: a subscriber may do anything when it is given a row.
+      rows.detach(this, position)
+      return true
+    })
+    for (const position of ended) {
+      rows.load(position, unmatched)
+      rows.free(position)
+      if (unmatched.came === (Came.prewrite | Came.commit) && !this.#owner.stopped)
+        this.#join(unmatched, unmatched.commitHigh, unmatched.commitLow, unmatched.op)
     }
-    for (const row of this.#earlyRollbacks ?? []) {
-      const prewrite = this.#prewrites?.find(row)
-      if (prewrite !== undefined) this.#prewrites?.take(prewrite)
-    }
-    this.#dropEarly()
-  }
-
-  #early(row: RowCursor): EarlyRow {
-    const frame = Buffer.from(row.frame.subarray(row.keyAt, row.keyEnd))
-    this.#owner.arena.charge(frame.length + EARLY_ROW_BYTES)
-    const { startTs, startLow, commitTs, op } = row
-    return { startTs, startLow, frame, keyAt: 0, keyEnd: frame.length, commitTs, op }
-  }
-
-  #dropEarly(): void {
-    for (const { keyEnd } of [...(this.#earlyCommits ?? []), ...(this.#earlyRollbacks ?? [])]) {
-      this.#owner.arena.charge(-keyEnd - EARLY_ROW_BYTES)
-    }
-    this.#earlyCommits = undefined
-    this.#earlyRollbacks = undefined
   }
 
   #contains(row: RowCursor): boolean {
@@ -204,10 +194,10 @@ export class RegionFeed {
     return this.#filter(row)
   }
 
-  #checkOrder(startTs: Ts, commitTs: Ts): void {
-    if (commitTs > this.hold.ts) return
-    const text = `region ${this.region.id} sent commit ${commitTs} of ${startTs} at or below its resolved ts ${this.hold.ts}`
-    throw new CdcError('CDC:ErrUnexpected', text)
+  #outOfOrder({ startTs, commitTs }: RawRow): CdcError {
+    const { region, hold } = this
+    const text = `region ${region.id} sent commit ${commitTs} of ${startTs} at or below its resolved ts ${hold.ts}`
+    return new CdcError('CDC:ErrUnexpected', text)
   }
 
   #unknownOp(op: number): CdcError {
@@ -228,7 +218,14 @@ function compileFilter(range: KeyRange): (row: RowCursor) => boolean {
       return compareBytes(encoded, range.start) >= 0 && compareBytes(encoded, range.end) < 0
     }
   }
-  return (row) => compareKey(row, start) >= 0 && compareKey(row, end) < 0
+  let shared = 0
+  while (shared < start.length && start[shared] === end[shared]) shared++
+  return (row) => {
+    const { frame, keyAt, keyEnd } = row
+    if (keyEnd - keyAt < shared) return false
+    for (let i = 0; i < shared; i++) if (frame[keyAt + i] !== start[i]) return false
+    return compareKey(row, start, shared) >= 0 && compareKey(row, end, shared) < 0
+  }
 }
 
 function decodeBoundary(encoded: Uint8Array): Uint8Array | undefined {
@@ -241,11 +238,12 @@ function decodeBoundary(encoded: Uint8Array): Uint8Array | undefined {
   }
 }
 
-function compareKey(row: RowCursor, key: Uint8Array): number {
+/** Both are the same up to `from`. */
+function compareKey(row: RowCursor, key: Uint8Array, from: number): number {
   const { frame, keyAt } = row
   const length = row.keyEnd - keyAt
   const common = Math.min(length, key.length)
-  for (let i = 0; i < common; i++) {
+  for (let i = from; i < common; i++) {
     const difference = (frame[keyAt + i] ?? 0) - (key[i] ?? 0)
     if (difference !== 0) return difference
   }

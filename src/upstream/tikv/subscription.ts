@@ -1,12 +1,11 @@
 import type { Clock } from '../../base/clock.ts'
-import type { RawKv } from '../../event/raw-kv.ts'
 import { RawRow } from '../../event/raw-row.ts'
 import type { KeyRange } from '../../event/span.ts'
 import type { Ts } from '../../tidb/ts.ts'
 import type { FeedSink, Subscription } from './feed.ts'
-import { PrewriteArena } from './prewrites.ts'
 import { RangeLock } from './range-lock.ts'
-import type { RegionFeed } from './region-feed.ts'
+import type { FeedOwner, RegionFeed } from './region-feed.ts'
+import { UnmatchedRows } from './unmatched-rows.ts'
 
 export interface SubscriptionOptions {
   /** Doubles as the request id on the wire: unique in the process, never reused. */
@@ -25,20 +24,25 @@ export interface SubscriptionOptions {
 /** Of a span with many regions the minimum is looked for this often; of a small one at once. */
 const ADVANCE_MS = 50
 const SMALL = 64
+/** One row of so many is timed: a clock for each would cost more than what it measures. */
+const TIMED_ROWS = 64
 
-/** One subscriber: collects the rows of a frame, then hands them over, then says how far the span is. */
-export class FeedSubscription implements Subscription {
+/** One subscriber: gives it rows as they come, and at a frame's end says how far the span is. */
+export class FeedSubscription implements Subscription, FeedOwner {
   readonly id: number
   readonly range: KeyRange
   readonly keyPrefixLength: number
   readonly startTs: Ts
   readonly filterLoop: boolean
   readonly lock: RangeLock
-  readonly arena = new PrewriteArena()
+  readonly unmatched = new UnmatchedRows()
+  readonly row = new RawRow()
   /** Live registrations. */
   readonly feeds = new Set<RegionFeed>()
-  /** Rows of the frame that is being read. */
-  pending: RawKv[] = []
+  stopped = false
+  /** Rows given since it was last set to 0, and the time that the subscriber took for them: an estimate, ms. */
+  given = 0
+  givingMs = 0
   /** Some region got further since the last `resolved`. */
   dirty = false
   resolvedTs: Ts
@@ -48,9 +52,9 @@ export class FeedSubscription implements Subscription {
   readonly #clock: Clock
   readonly #onStop: (subscription: FeedSubscription) => void
   readonly #stop = new AbortController()
-  readonly #row = new RawRow()
   #lookedAt = -Infinity
   #looking = false
+  #untimed = 0
 
   constructor(options: SubscriptionOptions) {
     this.id = options.id
@@ -70,7 +74,7 @@ export class FeedSubscription implements Subscription {
   }
 
   get bytes(): number {
-    return this.arena.bytes
+    return this.unmatched.bytes
   }
 
   get regions(): { total: number; initialized: number } {
@@ -84,15 +88,22 @@ export class FeedSubscription implements Subscription {
     return this.resolvedTs > this.startTs
   }
 
-  /** At the end of a frame: rows first, then perhaps a resolved-ts. */
-  deliver(): void {
-    const rows = this.pending
-    if (this.signal.aborted) return
-    if (rows.length > 0) {
-      this.pending = []
-      for (const row of rows) this.#sink.row(this.#row.set(row))
+  give(): void {
+    this.given++
+    this.#untimed = (this.#untimed + 1) % TIMED_ROWS
+    if (this.#untimed > 0) {
+      this.#sink.row(this.row)
+      return
     }
-    if (!this.dirty) return
+    const at = performance.now()
+    this.#sink.row(this.row)
+    this.givingMs += (performance.now() - at) * TIMED_ROWS
+  }
+
+  /** At the end of a frame, whose rows were given: lets go of it, then perhaps tells a resolved-ts. */
+  endFrame(): void {
+    this.unmatched.retain()
+    if (!this.dirty || this.stopped) return
     const waitMs = this.#lookedAt + ADVANCE_MS - this.#clock.monotonic()
     if (waitMs <= 0 || this.lock.size <= SMALL) this.#advance()
     else if (!this.#looking) {
@@ -103,16 +114,16 @@ export class FeedSubscription implements Subscription {
 
   /** Tells the subscriber that it is dead, and stops. */
   fail(error: Error): void {
-    if (this.signal.aborted) return
+    if (this.stopped) return
     this[Symbol.dispose]()
     this.#sink.failed(error)
   }
 
   [Symbol.dispose](): void {
-    if (this.signal.aborted) return
+    if (this.stopped) return
+    this.stopped = true
     this.#stop.abort(new DOMException('subscription ended', 'AbortError'))
     this.lock.stop()
-    this.pending = []
     this.#onStop(this)
   }
 
@@ -130,7 +141,7 @@ export class FeedSubscription implements Subscription {
   #advance(): void {
     this.dirty = false
     this.#lookedAt = this.#clock.monotonic()
-    if (this.signal.aborted) return
+    if (this.stopped) return
     const ts = this.lock.resolvedTs()
     if (ts <= this.resolvedTs) return
     this.resolvedTs = ts
