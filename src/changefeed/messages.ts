@@ -25,6 +25,15 @@ export interface WorkerStart {
   readonly captureAddress: string
   /** `cluster-id` of the server. */
   readonly clusterId: string
+  readonly runFiles: RunFilesStart
+}
+
+/** Where the capture's workers spill to. */
+export interface RunFilesStart {
+  /** Of the capture; each worker has its own folder in it, named after its index. */
+  readonly directory: string
+  /** Memory of spill/disk-quota. */
+  readonly disk: SharedArrayBuffer
 }
 
 export interface Addressed {

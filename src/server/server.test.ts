@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { createConnection } from 'mysql2/promise'
 import { waitFor } from '../../test/support/process.ts'
@@ -23,6 +26,8 @@ const resources = new AsyncDisposableStack()
 let pd = ''
 let sql = ''
 
+const dataDir = mkdtempSync(join(tmpdir(), 'servers-'))
+
 before(async () => {
   const ports = { pdPort: 0, sqlPort: 0, adminPort: 0 }
   const playground = await startPlayground({ host: '127.0.0.1', ...ports, stores: 1, log }, signal)
@@ -31,6 +36,7 @@ before(async () => {
 })
 after(async () => {
   await resources.disposeAsync()
+  rmSync(dataDir, { recursive: true })
   stop.abort()
 })
 
@@ -42,7 +48,7 @@ const start = (clusterId: string, stopping: AbortSignal = signal): Promise<Serve
       security: {},
       timeZone: 'UTC',
       address: '127.0.0.1:8300',
-      dataDir: '',
+      dataDir: mkdtempSync(join(dataDir, 'server-')),
       dataWorkers: 1,
       failPoints: '',
       log,

@@ -1,4 +1,6 @@
+import { statfsSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import { BUILD_INFO } from '../base/build-info.ts'
 import type { Clock } from '../base/clock.ts'
@@ -8,6 +10,8 @@ import type { Log } from '../base/log.ts'
 import { exportThreadMetrics } from '../base/thread-metrics.ts'
 import type { LogControl } from '../base/unified-log.ts'
 import type { ServerConfig } from '../config/server-config.ts'
+import { createDiskMemory } from '../spill/disk-quota.ts'
+import { openRunDirectory } from '../spill/run-directory.ts'
 import { openPdClient } from '../upstream/pd/client.ts'
 import type { PdClient, SecurityOptions } from '../upstream/pd/pd.ts'
 import { checkPdVersion } from '../upstream/pd/server-version.ts'
@@ -21,6 +25,9 @@ import { createOwnerMetrics } from './owner/metrics.ts'
 import { SinkMemories } from './owner/sink-memories.ts'
 import { createServerHandle } from './server-handle.ts'
 import { clusterKeys } from './store/keys.ts'
+
+/** Of the free space: what run files may take where the configuration gives no limit. */
+const FREE_SPACE_SHARE = 0.8
 
 export interface ServerOptions {
   readonly config: ServerConfig
@@ -63,6 +70,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
   const metrics = new Registry()
   collectDefaultMetrics({ register: metrics })
   resources.use(exportThreadMetrics(metrics, 'main'))
+  const runDirectory = resources.use(openRunDirectory(join(options.dataDir, 'tmp', 'sorter')))
   const workers = resources.use(
     await openWorkerPool(
       {
@@ -75,6 +83,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
           failPoints: options.failPoints,
           captureAddress: address,
           clusterId: config.clusterId,
+          runFiles: { directory: runDirectory.path, disk: createDiskMemory(diskLimit(runDirectory.path)) },
         },
         log,
         clock,
@@ -130,6 +139,12 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
       await moved[Symbol.asyncDispose]()
     },
   }
+}
+
+/** Bytes that run files may take. */
+function diskLimit(directory: string): number {
+  const { bavail, bsize } = statfsSync(directory)
+  return Math.floor(bavail * bsize * FREE_SPACE_SHARE)
 }
 
 /** A store of another version may be on its way to be upgraded: its regions wait for that. */

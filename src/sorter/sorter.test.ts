@@ -1,19 +1,55 @@
 import { kvsOf, rowOf } from '../../test/support/raw-rows.ts'
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
 import fc from 'fast-check'
 import { opOrder, type RawBatch, type RawKv } from '../event/raw-kv.ts'
+import { createDiskMemory, openDiskQuota } from '../spill/disk-quota.ts'
 import { createQuotaMemory, openQuota } from '../spill/quota.ts'
-import { SlabAllocator } from '../spill/slabs.ts'
+import { RunFiles } from '../spill/run-files.ts'
+import { Spiller } from '../spill/spiller.ts'
 import { maxTs, Ts, zeroTs } from '../tidb/ts.ts'
-import { createMemorySorter, type SorterCursor, type SpanSorter } from './sorter.ts'
+import { RowArena } from './row-arena.ts'
+import { createSpanSorter, type SorterCursor, type SpanSorter } from './sorter.ts'
 
 const signal = new AbortController().signal
+const root = mkdtempSync(join(tmpdir(), 'sorter-'))
+after(() => rmSync(root, { recursive: true }))
+let count = 0
 
-function open() {
-  const quota = openQuota(createQuotaMemory(1 << 30))
-  const slabs = new SlabAllocator(quota)
-  return { quota, slabs, sorter: createMemorySorter(slabs, quota) }
+function open(quotaBytes = 1 << 30) {
+  const quota = openQuota(createQuotaMemory(quotaBytes))
+  const arena = new RowArena(quota)
+  const disk = openDiskQuota(createDiskMemory(1 << 30))
+  const files = new RunFiles(join(root, String(++count)), disk)
+  const spiller = new Spiller(quota, files)
+  const sorter = createSpanSorter(arena, spiller)
+  return {
+    quota,
+    files,
+    sorter,
+    /** Whatever lies in memory. */
+    spill() {
+      quota.addBefore(quotaBytes)
+      spiller.relieve()
+      quota.addBefore(-quotaBytes)
+    },
+    /** As the worker does. */
+    relieve() {
+      if (!arena.grew) return
+      arena.grew = false
+      spiller.relieve()
+    },
+    close() {
+      sorter[Symbol.dispose]()
+      assert.equal(disk.usedBytes, 0)
+      arena[Symbol.dispose]()
+      files[Symbol.dispose]()
+      assert.deepEqual(quota.used(), { before: 0, after: 0 })
+    },
+  }
 }
 
 const row = (startTs: number, commitTs: number, key: number, op: 1 | 2 | 3 = 3, size = 3): RawKv => ({
@@ -82,7 +118,7 @@ test('a batch never mixes whole transactions with a piece of another one', async
   addAll(sorter, [row(1, 5, 1), row(2, 6, 1, 3, 400), row(2, 6, 2, 3, 400), row(2, 6, 3, 3, 400), row(3, 7, 1)])
   sorter.resolve(Ts(10n))
   const cursor = sorter.cursor(zeroTs)
-  const batches = await drain(cursor, maxTs, 700)
+  const batches = await drain(cursor, maxTs, 400)
   assert.deepEqual(
     batches.map(({ part, rows, end }) => [part, rows.length, end.complete]),
     [
@@ -102,7 +138,7 @@ test('rewindTransaction reads a large transaction again from its first row', asy
   const cursor = sorter.cursor(zeroTs)
   const seen: string[] = []
   let rewound = false
-  for (let batch; (batch = await cursor.next(maxTs, 700, signal)) !== undefined;) {
+  for (let batch; (batch = await cursor.next(maxTs, 400, signal)) !== undefined;) {
     seen.push(...kvsOf(batch.rows).map((kv) => `${batch?.part}:${show(kv)}`))
     if (batch.part === 'last' && !rewound) {
       rewound = true
@@ -114,15 +150,14 @@ test('rewindTransaction reads a large transaction again from its first row', asy
 })
 
 test('releasing by the checkpoint gives back all memory, whatever cursors did', async () => {
-  const { sorter, quota, slabs } = open()
+  const opened = open()
+  const { sorter } = opened
   for (let ts = 1; ts <= 20_000; ts++) addAll(sorter, [row(ts, ts + 1, ts % 256)])
   sorter.resolve(Ts(30_000n))
   const rows = (await drain(sorter.cursor(zeroTs))).flatMap((batch) => kvsOf(batch.rows))
   assert.equal(rows.length, 20_000)
   sorter.release(Ts(30_000n))
-  sorter[Symbol.dispose]()
-  slabs[Symbol.dispose]()
-  assert.deepEqual(quota.used(), { before: 0, after: 0 })
+  opened.close()
 })
 
 test('a cursor set back to the checkpoint reads again what was not released', async () => {
@@ -155,7 +190,8 @@ test('whatever the arrival, resolves and batch sizes: output is ordered, complet
       fc.integer({ min: 1, max: 3000 }),
       fc.integer({ min: 1, max: 30 }),
       async (all, max, step) => {
-        const { sorter, quota, slabs } = open()
+        const opened = open()
+        const { sorter } = opened
         const cursor = sorter.cursor(zeroTs)
         const got: RawKv[] = []
         for (let ts = step; ts < 60 + step; ts += step) {
@@ -184,9 +220,7 @@ test('whatever the arrival, resolves and batch sizes: output is ordered, complet
         const tuples = got.map(tuple)
         const ordered = tuples.every((now, at) => at === 0 || less(tuples[at - 1] ?? [], now))
         assert.ok(ordered)
-        sorter[Symbol.dispose]()
-        slabs[Symbol.dispose]()
-        assert.equal(quota.used().before, 0)
+        opened.close()
       },
     ),
     { numRuns: 200 },

@@ -32,6 +32,8 @@ export class RunFiles implements Disposable {
   /** Least recently read first. */
   readonly #open = new Set<RunFile>()
   #number = 0
+  /** Ever written. */
+  writtenBytes = 0
 
   /** The directory is this object's alone: made with the first file, removed when disposed. */
   constructor(directory: string, disk: DiskQuota) {
@@ -58,6 +60,7 @@ export class RunFiles implements Disposable {
       const segments = Array.from(contents, (blocks) => this.#writeSegment(file, blocks))
       if (segments.length === 0) file.remove()
       else this.#files.add(file)
+      this.writtenBytes += file.bytes
       this.#opened(file)
       return segments
     } catch (cause) {

@@ -1,6 +1,9 @@
 import { rowOf } from '../../test/support/raw-rows.ts'
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
 import fc from 'fast-check'
 import { codecSettings } from '../../test/support/codec-settings.ts'
 import { type Clock, systemClock } from '../base/clock.ts'
@@ -12,7 +15,10 @@ import type { BootstrapSettings, SinkSettings } from '../config/sink-settings.ts
 import type { EncodedBatch } from '../event/encoded.ts'
 import type { RawKv } from '../event/raw-kv.ts'
 import type { RowSink } from '../sink/sink.ts'
+import { createDiskMemory, openDiskQuota } from '../spill/disk-quota.ts'
 import { createQuotaMemory, openQuota } from '../spill/quota.ts'
+import { RunFiles } from '../spill/run-files.ts'
+import { Spiller } from '../spill/spiller.ts'
 import { intHandle, recordKey, tableRecordRange } from '../tidb/key.ts'
 import { encodeRow } from '../tidb/row-encoder.ts'
 import { parseTableInfo } from '../tidb/table-info-json.ts'
@@ -20,6 +26,10 @@ import { Ts } from '../tidb/ts.ts'
 import type { EventFeed, FeedSink } from '../upstream/tikv/feed.ts'
 import { ChangefeedRun } from './changefeed-run.ts'
 import { ChangefeedMetrics } from './metrics.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'run-'))
+after(() => rmSync(folder, { recursive: true }))
+let started = 0
 
 const ts = (value: number): Ts => Ts(BigInt(value))
 
@@ -104,6 +114,8 @@ interface Harness extends AsyncDisposable {
   grant(to: number, tables?: [number, number][]): void
   acknowledge(count?: number): Promise<void>
   progress(): Progress | undefined
+  /** How often the sink cannot be opened, from the first time on. */
+  openFails(times: number): void
 }
 
 const blackhole = (bootstrap?: BootstrapSettings): SinkSettings => ({
@@ -111,14 +123,18 @@ const blackhole = (bootstrap?: BootstrapSettings): SinkSettings => ({
   codec: codecSettings({ simple: { encoding: 'json', bootstrap } }),
 })
 
-function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole()): Harness {
+function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole(), diskBytes = 1 << 30): Harness {
   const posted: FromWorker[] = []
   const metrics = new ChangefeedMetrics(() => {})
   const sinks: FakeSink[] = []
   const feed = new FakeFeed()
   const delivered: string[] = []
   const shared = createQuotaMemory(quotaBytes)
+  const quota = openQuota(shared)
+  const disk = openDiskQuota(createDiskMemory(diskBytes))
+  const files = new RunFiles(join(folder, String(++started)), disk)
   let opens = 0
+  let failures = failFirstOpen
   let spanSeq = 0
   const clock: Clock = {
     ...systemClock,
@@ -137,11 +153,12 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole()): Har
     open: partial as OpenChangefeed,
     feed,
     async openSink() {
-      if (opens++ < failFirstOpen) throw new CdcError('CDC:ErrKafkaNewProducer', 'no broker')
+      if (opens++ < failures) throw new CdcError('CDC:ErrKafkaNewProducer', 'no broker')
       const sink = new FakeSink()
       sinks.push(sink)
       return sink
     },
+    spiller: new Spiller(quota, files),
     protocol: {
       compile: () => ({
         encode({ after, commitTs }, partition, out) {
@@ -186,7 +203,6 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole()): Har
     log: silentLog,
     post: (message) => posted.push(message),
   })
-  const quota = openQuota(shared)
   return {
     run,
     metrics,
@@ -211,6 +227,9 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole()): Har
     grant(to, tables = []) {
       const barriers = tables.map(([id, at]) => ({ physicalId: BigInt(id), ts: ts(at) }))
       run.grant({ type: 'grant', epoch: 1n, globalTs: ts(to), tables: barriers })
+    },
+    openFails(times) {
+      failures = times
     },
     async acknowledge(count = Infinity) {
       for (let left = count; left > 0; left--) {
@@ -301,15 +320,30 @@ test('a sink that cannot be opened is a warning, and tried again', async () => {
   )
 })
 
-test('beyond memory-quota the changefeed stops with a named error and frees its memory', async () => {
-  await using harness = start(1 << 20)
+test('what memory-quota has no room for waits on disk, as long as the sink is away', async () => {
+  await using harness = start(1 << 20, Infinity)
   harness.addTable(1, 100)
-  for (let id = 0; id < 5000; id++) harness.feed.of(1).row(rowOf(row(1, id, 110, id)))
-  const trouble = harness.posted.find((message) => message.type === 'trouble')
-  assert.equal(trouble?.code, 'CDC:ErrMemoryQuotaExceeded')
-  assert.equal(trouble?.level, 'error')
+  harness.addTable(2, 100)
+  const rows = Array.from({ length: 20_000 }, (_, at) => row(1 + (at % 2), at, 110 + at, at))
+  for (const [at, kv] of rows.entries()) {
+    harness.feed.of(1 + (at % 2)).row(rowOf(kv))
+    if (at % 5000 === 0) harness.feed.of(1 + (at % 2)).resolved(kv.commitTs)
+    assert.ok(harness.quota.used().before < 1 << 20)
+  }
+  assert.ok(harness.metrics.look?.().sortedOnDisk ?? 0 > 1 << 20)
+  for (const id of [1, 2]) harness.feed.of(id).resolved(ts(30_000))
+  harness.grant(30_000)
+  harness.openFails(0)
+  await until(() => {
+    void harness.acknowledge()
+    return harness.progress()?.checkpointTs === 30_000n
+  }, 'the end')
+  assert.equal(harness.delivered.length, rows.length)
+  assert.deepEqual(new Set(harness.delivered), new Set(rows.map((_, at) => `${110 + at}:${at}=${at}`)))
+  assert.equal(harness.metrics.look?.().sortedOnDisk, 0)
   await harness[Symbol.asyncDispose]()
   assert.deepEqual(harness.quota.used(), { before: 0, after: 0 })
+  assert.ok(!harness.posted.some((message) => message.type === 'trouble' && message.level === 'error'))
 })
 
 test('a row that does not decode stops the changefeed alone, whatever was handed over before it', async () => {
@@ -435,7 +469,7 @@ test('whatever breaks in between: every row is delivered, per key in commit orde
 })
 
 test('a transaction larger than a batch survives the loss of the sink at any of its pieces', async () => {
-  const rows = Array.from({ length: 2000 }, (_, id): RawKv => {
+  const rows = Array.from({ length: 8000 }, (_, id): RawKv => {
     const insert = { ...row(1, id, 120, id), startTs: ts(105) }
     return id % 2 === 0 ? insert : { ...insert, value: undefined, oldValue: insert.value }
   })
@@ -462,7 +496,7 @@ test('a transaction larger than a batch survives the loss of the sink at any of 
     assert.equal(again.length, rows.length)
     assert.deepEqual(
       again.map((text) => text.includes('undefined')),
-      rows.map((_, at) => at < 1000),
+      rows.map((_, at) => at < 4000),
     )
     await harness[Symbol.asyncDispose]()
     assert.deepEqual(harness.quota.used(), { before: 0, after: 0 })

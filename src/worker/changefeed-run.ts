@@ -24,9 +24,10 @@ import type { Filter } from '../filter/filter.ts'
 import type { IntegrityOptions } from '../mounter/integrity.ts'
 import { compileMounter } from '../mounter/mounter.ts'
 import type { RowSink } from '../sink/sink.ts'
-import { createMemorySorter } from '../sorter/sorter.ts'
-import { openQuota, type Quota } from '../spill/quota.ts'
-import { SlabAllocator } from '../spill/slabs.ts'
+import { RowArena } from '../sorter/row-arena.ts'
+import { createSpanSorter } from '../sorter/sorter.ts'
+import type { Quota } from '../spill/quota.ts'
+import type { Spiller } from '../spill/spiller.ts'
 import { parseTableInfo } from '../tidb/table-info-json.ts'
 import { laterTs, maxTs, minTs, nextTs, type Ts, zeroTs } from '../tidb/ts.ts'
 import type { EventFeed } from '../upstream/tikv/feed.ts'
@@ -52,6 +53,8 @@ export interface ChangefeedRunParts {
   readonly feed: EventFeed
   /** Called at the beginning and after each loss of the sink. */
   readonly openSink: (signal: AbortSignal) => Promise<RowSink>
+  /** Of the changefeed's quota, and with files of its own, which end with the run. */
+  readonly spiller: Spiller
   readonly protocol: Protocol | undefined
   readonly dispatcher: Dispatcher
   readonly filter: Filter
@@ -81,7 +84,7 @@ interface PlannedRows {
 export class ChangefeedRun implements AsyncDisposable {
   readonly #parts: ChangefeedRunParts
   readonly #quota: Quota
-  readonly #slabs: SlabAllocator
+  readonly #arena: RowArena
   readonly #stop = new AbortController()
   readonly #spans = new Map<number, SpanRun>()
   readonly #tables = new Map<bigint, TableHistory>()
@@ -111,8 +114,8 @@ export class ChangefeedRun implements AsyncDisposable {
 
   constructor(parts: ChangefeedRunParts) {
     this.#parts = parts
-    this.#quota = openQuota(parts.open.quota)
-    this.#slabs = new SlabAllocator(this.#quota)
+    this.#quota = parts.spiller.quota
+    this.#arena = new RowArena(this.#quota)
     this.#bootstraps = openBootstraps(parts)
     parts.metrics.look = () => this.#look()
     this.#ticker = setInterval(() => this.#tick(), TICK_MS)
@@ -133,7 +136,7 @@ export class ChangefeedRun implements AsyncDisposable {
     const { tableId } = message.span
     for (const schema of message.schemas) this.addTable(schema)
     this.#tableOf(tableId).spans++
-    const sorter = createMemorySorter(this.#slabs, this.#quota)
+    const sorter = createSpanSorter(this.#arena, this.#parts.spiller)
     const span = new SpanRun(message.span, message.incarnation, message.checkpointTs, sorter)
     span.barrierTs = this.#barriers.get(tableId)
     this.#spans.set(message.span.id, span)
@@ -196,15 +199,15 @@ export class ChangefeedRun implements AsyncDisposable {
     await this.#sink?.[Symbol.asyncDispose]()
     this.#parts.metrics[Symbol.dispose]()
     await this.#parts.registry?.[Symbol.asyncDispose]()
-    this.#slabs[Symbol.dispose]()
+    this.#arena[Symbol.dispose]()
+    this.#parts.spiller.files[Symbol.dispose]()
   }
 
   #receive(span: SpanRun, row: RawRow): void {
     span.sorter.add(row)
-    if (!this.#quota.exceeded()) return
-    const limit = this.#quota.limitBytes
-    const text = `the changes that wait for the sink need more than memory-quota = ${limit} bytes; spilling to disk is not built yet: raise memory-quota and resume, nothing is lost`
-    throw new CdcError('CDC:ErrMemoryQuotaExceeded', text)
+    if (!this.#arena.grew) return
+    this.#arena.grew = false
+    this.#parts.spiller.relieve()
   }
 
   #enqueue(span: SpanRun): void {
@@ -246,7 +249,10 @@ export class ChangefeedRun implements AsyncDisposable {
     const { sort, sink } = metrics.stages
     const beganAt = performance.now()
     const read = await span.read(this.#grantTs, BATCH_BYTES, signal)
-    if (read === undefined) return
+    if (read === undefined) {
+      if (span.removing) this.#removeIfIdle(span)
+      return
+    }
     const [batch, inFlight] = read
     sort.add(batch.rows.length, batch.bytes, performance.now() - beganAt)
     await this.#reserve(batch.bytes, signal)
@@ -475,6 +481,7 @@ export class ChangefeedRun implements AsyncDisposable {
       resolvedTs = minTs(resolvedTs, laterTs(span.sorter.resolvedTs, span.checkpointTs))
       this.#countFeed(span, span.subscription?.bytes ?? 0)
     }
+    this.#guard(() => this.#parts.spiller.relieve())
     const state = `${this.#spanSeq} ${checkpointTs} ${resolvedTs} ${this.#rows}`
     if (state === this.#reported) return
     this.#reported = state
@@ -505,12 +512,13 @@ export class ChangefeedRun implements AsyncDisposable {
   }
 
   #look(): ChangefeedLook {
+    const { files } = this.#parts.spiller
     return {
       memory: { ...this.#quota.used(), limit: this.#quota.limitBytes },
       unmatched: this.#unmatchedBytes,
-      sortedInMemory: this.#slabs.heldBytes,
-      sortedOnDisk: 0,
-      spilled: 0,
+      sortedInMemory: this.#arena.heldBytes,
+      sortedOnDisk: files.bytes,
+      spilled: files.writtenBytes,
     }
   }
 

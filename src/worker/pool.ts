@@ -1,9 +1,12 @@
 import { Worker } from 'node:worker_threads'
+import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import { describeError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { backoffMs } from '../base/retry.ts'
 import type { ChangefeedMessage, FromWorker, ToWorker, WorkerNotice, WorkerStart } from '../changefeed/messages.ts'
+import { openDiskQuota } from '../spill/disk-quota.ts'
+import { removeRuns } from '../spill/run-directory.ts'
 
 export interface PoolOptions {
   readonly workers: number
@@ -115,6 +118,8 @@ class Pool implements WorkerPool {
       if (!first) this.#tell(index, { type: 'worker-started' })
       const message = await ended
       this.#threads[index] = undefined
+      const { directory, disk } = this.#options.start.runFiles
+      removeRuns(join(directory, String(index)), openDiskQuota(disk))
       ready.reject(new Error(message))
       if (signal.aborted) return
       log.error('a data worker ended, it is replaced', { worker: index, message })

@@ -119,6 +119,7 @@ export class SpanRun {
   rewind(): void {
     this.#inFlight = []
     this.#pass = 'all'
+    this.#cursor[Symbol.dispose]()
     this.#cursor = this.sorter.cursor(this.checkpointTs)
   }
 

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { threadName } from 'node:worker_threads'
 import { Registry } from 'prom-client'
 import { systemClock } from '../base/clock.ts'
@@ -15,6 +16,10 @@ import { dropSinkMetrics } from '../sink/metrics.ts'
 import { openRowSink } from '../sink/open-sink.ts'
 import { openSinkMemory } from '../sink/sink-memory.ts'
 import { routeProtocol } from '../sink/routed-protocol.ts'
+import { openDiskQuota } from '../spill/disk-quota.ts'
+import { openQuota } from '../spill/quota.ts'
+import { RunFiles } from '../spill/run-files.ts'
+import { Spiller } from '../spill/spiller.ts'
 import { openPdClient } from '../upstream/pd/client.ts'
 import type { PdClient } from '../upstream/pd/pd.ts'
 import { openEventFeed } from '../upstream/tikv/event-feed.ts'
@@ -41,6 +46,7 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
   const observerOf = createFeedMetrics(registry, clock)
   const fence = openFence(start.fence)
   const failPoints = createFailPoints(start.failPoints)
+  const disk = openDiskQuota(start.runFiles.disk)
   const runs = new Map<bigint, ChangefeedRun>()
   startLoadReports(runs, post)
   let pd: Promise<PdClient> | undefined
@@ -83,6 +89,7 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
       onTrouble: (error: Error) => post(troubleOf(epoch, 'warning', error)),
     }
     const metrics = metricsOf(changefeed)
+    const runFiles = join(start.runFiles.directory, String(start.index), String(epoch))
     return new ChangefeedRun({
       open: message,
       feed: openEventFeed({
@@ -93,6 +100,7 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
         observer: observerOf(changefeed, metrics.stages),
       }),
       openSink: (signal) => openRowSink(sink, context, signal),
+      spiller: new Spiller(openQuota(message.quota), new RunFiles(runFiles, disk)),
       protocol,
       dispatcher,
       filter: createFilter(config.filter, {
