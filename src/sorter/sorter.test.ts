@@ -1,70 +1,13 @@
-import { kvsOf, rowOf } from '../../test/support/raw-rows.ts'
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import fc from 'fast-check'
+import { kvsOf } from '../../test/support/raw-rows.ts'
 import { opOrder, type RawBatch, type RawKv } from '../event/raw-kv.ts'
-import { createDiskMemory, openDiskQuota } from '../spill/disk-quota.ts'
-import { createQuotaMemory, openQuota } from '../spill/quota.ts'
-import { RunFiles } from '../spill/run-files.ts'
-import { Spiller } from '../spill/spiller.ts'
 import { maxTs, Ts, zeroTs } from '../tidb/ts.ts'
-import { RowArena } from './row-arena.ts'
-import { createSpanSorter, type SorterCursor, type SpanSorter } from './sorter.ts'
+import { addAll, openSorter, rawKv, showRow } from './sorter.fixture.ts'
+import type { SorterCursor } from './sorter.ts'
 
-const signal = new AbortController().signal
-const root = mkdtempSync(join(tmpdir(), 'sorter-'))
-after(() => rmSync(root, { recursive: true }))
-let count = 0
-
-function open(quotaBytes = 1 << 30) {
-  const quota = openQuota(createQuotaMemory(quotaBytes))
-  const arena = new RowArena(quota)
-  const disk = openDiskQuota(createDiskMemory(1 << 30))
-  const files = new RunFiles(join(root, String(++count)), disk)
-  const spiller = new Spiller(quota, files)
-  const sorter = createSpanSorter(arena, spiller)
-  return {
-    quota,
-    files,
-    sorter,
-    /** Whatever lies in memory. */
-    spill() {
-      quota.addBefore(quotaBytes)
-      spiller.relieve()
-      quota.addBefore(-quotaBytes)
-    },
-    /** As the worker does. */
-    relieve() {
-      if (!arena.grew) return
-      arena.grew = false
-      spiller.relieve()
-    },
-    close() {
-      sorter[Symbol.dispose]()
-      assert.equal(disk.usedBytes, 0)
-      arena[Symbol.dispose]()
-      files[Symbol.dispose]()
-      assert.deepEqual(quota.used(), { before: 0, after: 0 })
-    },
-  }
-}
-
-const row = (startTs: number, commitTs: number, key: number, op: 1 | 2 | 3 = 3, size = 3): RawKv => ({
-  startTs: Ts(BigInt(startTs)),
-  commitTs: Ts(BigInt(commitTs)),
-  key: Uint8Array.of(key),
-  value: op === 1 ? undefined : new Uint8Array(size),
-  oldValue: op === 3 ? undefined : new Uint8Array(size),
-})
-
-const addAll = (sorter: SpanSorter, rows: readonly RawKv[]): void => {
-  for (const one of rows) sorter.add(rowOf(one))
-}
-
-const show = (kv: RawKv): string => `${kv.commitTs}/${kv.startTs}/${opOrder(kv)}/${kv.key[0]}`
+const { signal } = new AbortController()
 
 async function drain(cursor: SorterCursor, upTo = maxTs, maxBytes = 1 << 20): Promise<RawBatch[]> {
   const batches: RawBatch[] = []
@@ -76,11 +19,18 @@ async function drain(cursor: SorterCursor, upTo = maxTs, maxBytes = 1 << 20): Pr
 }
 
 test('rows come in the order commitTs, startTs, delete < update < insert, key', async () => {
-  const { sorter } = open()
-  addAll(sorter, [row(2, 9, 1), row(1, 9, 4, 3), row(1, 9, 3, 2), row(1, 9, 9, 1), row(1, 5, 7), row(1, 9, 2, 2)])
+  const { sorter } = openSorter()
+  addAll(sorter, [
+    rawKv(2, 9, 1),
+    rawKv(1, 9, 4, 3),
+    rawKv(1, 9, 3, 2),
+    rawKv(1, 9, 9, 1),
+    rawKv(1, 5, 7),
+    rawKv(1, 9, 2, 2),
+  ])
   sorter.resolve(Ts(9n))
   const [batch] = await drain(sorter.cursor(zeroTs))
-  assert.deepEqual(batch && kvsOf(batch.rows).map(show), [
+  assert.deepEqual(batch && kvsOf(batch.rows).map(showRow), [
     '5/1/3/7',
     '9/1/1/9',
     '9/1/2/2',
@@ -91,31 +41,37 @@ test('rows come in the order commitTs, startTs, delete < update < insert, key', 
 })
 
 test('a row above the resolvedTs or above the grant is not readable yet', async () => {
-  const { sorter } = open()
+  const { sorter } = openSorter()
   const cursor = sorter.cursor(zeroTs)
-  addAll(sorter, [row(1, 5, 1), row(1, 7, 2), row(1, 12, 3)])
+  addAll(sorter, [rawKv(1, 5, 1), rawKv(1, 7, 2), rawKv(1, 12, 3)])
   assert.equal(await cursor.next(maxTs, 1000, signal), undefined)
   sorter.resolve(Ts(10n))
   assert.deepEqual(
-    (await drain(cursor, Ts(6n))).flatMap(({ rows }) => kvsOf(rows).map(show)),
+    (await drain(cursor, Ts(6n))).flatMap(({ rows }) => kvsOf(rows).map(showRow)),
     ['5/1/3/1'],
   )
   assert.equal(cursor.peek(), 7n)
   assert.deepEqual(
-    (await drain(cursor)).flatMap(({ rows }) => kvsOf(rows).map(show)),
+    (await drain(cursor)).flatMap(({ rows }) => kvsOf(rows).map(showRow)),
     ['7/1/3/2'],
   )
 })
 
 test('a row at or below the resolvedTs is refused', () => {
-  const { sorter } = open()
+  const { sorter } = openSorter()
   sorter.resolve(Ts(10n))
-  assert.throws(() => addAll(sorter, [row(1, 10, 1)]), RangeError)
+  assert.throws(() => addAll(sorter, [rawKv(1, 10, 1)]), RangeError)
 })
 
 test('a batch never mixes whole transactions with a piece of another one', async () => {
-  const { sorter } = open()
-  addAll(sorter, [row(1, 5, 1), row(2, 6, 1, 3, 400), row(2, 6, 2, 3, 400), row(2, 6, 3, 3, 400), row(3, 7, 1)])
+  const { sorter } = openSorter()
+  addAll(sorter, [
+    rawKv(1, 5, 1),
+    rawKv(2, 6, 1, 3, 400),
+    rawKv(2, 6, 2, 3, 400),
+    rawKv(2, 6, 3, 3, 400),
+    rawKv(3, 7, 1),
+  ])
   sorter.resolve(Ts(10n))
   const cursor = sorter.cursor(zeroTs)
   const batches = await drain(cursor, maxTs, 400)
@@ -132,14 +88,14 @@ test('a batch never mixes whole transactions with a piece of another one', async
 })
 
 test('rewindTransaction reads a large transaction again from its first row', async () => {
-  const { sorter } = open()
-  addAll(sorter, [row(1, 5, 1), ...[1, 2, 3, 4].map((key) => row(2, 6, key, 3, 400)), row(3, 7, 1)])
+  const { sorter } = openSorter()
+  addAll(sorter, [rawKv(1, 5, 1), ...[1, 2, 3, 4].map((key) => rawKv(2, 6, key, 3, 400)), rawKv(3, 7, 1)])
   sorter.resolve(Ts(10n))
   const cursor = sorter.cursor(zeroTs)
   const seen: string[] = []
   let rewound = false
   for (let batch; (batch = await cursor.next(maxTs, 400, signal)) !== undefined;) {
-    seen.push(...kvsOf(batch.rows).map((kv) => `${batch?.part}:${show(kv)}`))
+    seen.push(...kvsOf(batch.rows).map((kv) => `${batch?.part}:${showRow(kv)}`))
     if (batch.part === 'last' && !rewound) {
       rewound = true
       cursor.rewindTransaction()
@@ -150,9 +106,9 @@ test('rewindTransaction reads a large transaction again from its first row', asy
 })
 
 test('releasing by the checkpoint gives back all memory, whatever cursors did', async () => {
-  const opened = open()
+  const opened = openSorter()
   const { sorter } = opened
-  for (let ts = 1; ts <= 20_000; ts++) addAll(sorter, [row(ts, ts + 1, ts % 256)])
+  for (let ts = 1; ts <= 20_000; ts++) addAll(sorter, [rawKv(ts, ts + 1, ts % 256)])
   sorter.resolve(Ts(30_000n))
   const rows = (await drain(sorter.cursor(zeroTs))).flatMap((batch) => kvsOf(batch.rows))
   assert.equal(rows.length, 20_000)
@@ -161,15 +117,15 @@ test('releasing by the checkpoint gives back all memory, whatever cursors did', 
 })
 
 test('a cursor set back to the checkpoint reads again what was not released', async () => {
-  const { sorter } = open()
+  const { sorter } = openSorter()
   addAll(
     sorter,
-    [1, 2, 3, 4].map((ts) => row(ts, ts * 10, ts)),
+    [1, 2, 3, 4].map((ts) => rawKv(ts, ts * 10, ts)),
   )
   sorter.resolve(Ts(100n))
   await drain(sorter.cursor(zeroTs))
   sorter.release(Ts(20n))
-  const again = (await drain(sorter.cursor(Ts(20n)))).flatMap(({ rows }) => kvsOf(rows).map(show))
+  const again = (await drain(sorter.cursor(Ts(20n)))).flatMap(({ rows }) => kvsOf(rows).map(showRow))
   assert.deepEqual(again, ['30/3/3/3', '40/4/3/4'])
 })
 
@@ -190,13 +146,13 @@ test('whatever the arrival, resolves and batch sizes: output is ordered, complet
       fc.integer({ min: 1, max: 3000 }),
       fc.integer({ min: 1, max: 30 }),
       async (all, max, step) => {
-        const opened = open()
+        const opened = openSorter()
         const { sorter } = opened
         const cursor = sorter.cursor(zeroTs)
         const got: RawKv[] = []
         for (let ts = step; ts < 60 + step; ts += step) {
           const due = all.filter(({ commit }) => commit > ts - step)
-          const rows = due.map(({ commit, startBack, key, op }) => row(commit - startBack, commit, key, op))
+          const rows = due.map(({ commit, startBack, key, op }) => rawKv(commit - startBack, commit, key, op))
           // Rows far ahead of the resolvedTs come too, and come again later, as after a region's rescan.
           addAll(
             sorter,
@@ -206,7 +162,7 @@ test('whatever the arrival, resolves and batch sizes: output is ordered, complet
           for (const batch of await drain(cursor, maxTs, max)) got.push(...kvsOf(batch.rows))
           sorter.release(Ts(BigInt(ts)))
         }
-        const keys = got.map(show)
+        const keys = got.map(showRow)
         const wanted = new Set(
           all.map(({ commit, startBack, key, op }) => `${commit}/${commit - startBack}/${op}/${key}`),
         )

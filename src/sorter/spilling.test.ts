@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { kvsOf } from '../../test/support/raw-rows.ts'
+import { opOrder, type RawBatch, type RawKv } from '../event/raw-kv.ts'
+import { maxTs, Ts, zeroTs } from '../tidb/ts.ts'
+import { addAll, openSorter, rawKv, showRow } from './sorter.fixture.ts'
+import type { SorterCursor } from './sorter.ts'
+
+const { signal } = new AbortController()
+const ts = (value: number): Ts => Ts(BigInt(value))
+
+const arrival = fc.record({
+  ahead: fc.integer({ min: 1, max: 30 }),
+  startBack: fc.integer({ min: 1, max: 2 }),
+  key: fc.integer({ min: 0, max: 20 }),
+  op: fc.constantFrom<1 | 2 | 3>(1, 2, 3),
+  size: fc.integer({ min: 0, max: 300 }),
+})
+const action = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.record({ type: fc.constant('add' as const), rows: fc.array(arrival, { maxLength: 60 }) }),
+  },
+  { weight: 3, arbitrary: fc.record({ type: fc.constant('resolve' as const), by: fc.integer({ min: 1, max: 20 }) }) },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant('spill' as const) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      type: fc.constant('read' as const),
+      below: fc.integer({ min: 0, max: 10 }),
+      maxBytes: fc.integer({ min: 1, max: 3000 }),
+      broken: fc.boolean(),
+      spillMeanwhile: fc.boolean(),
+      rewind: fc.boolean(),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('release' as const) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('set-back' as const) }) },
+)
+
+const order = (a: RawKv, b: RawKv): number =>
+  Number(a.commitTs - b.commitTs) ||
+  Number(a.startTs - b.startTs) ||
+  opOrder(a) - opOrder(b) ||
+  (a.key[0] ?? 0) - (b.key[0] ?? 0)
+
+/** What the sorter has to give out, and where its cursor has to stand. */
+class Model {
+  readonly #rows = new Map<string, RawKv>()
+  /** Sorted; those that a cursor may have seen. */
+  #readable: RawKv[] = []
+  #at = 0
+  resolved = 10
+  checkpoint = 0
+  #end: RawKv | undefined
+
+  /** Rows that repeat have the bytes they had. */
+  add(kv: RawKv): RawKv {
+    return this.#rows.getOrInsertComputed(showRow(kv), () => kv)
+  }
+
+  resolve(by: number): void {
+    this.resolved += by
+    const added = [...this.#rows.values()].filter((kv) => kv.commitTs <= BigInt(this.resolved))
+    this.#readable = added.toSorted(order)
+  }
+
+  check(batch: RawBatch | undefined, limit: number): void {
+    const next = this.#readable[this.#at]
+    if (batch === undefined) {
+      assert.ok(next === undefined || next.commitTs > BigInt(limit), 'rows are missing')
+      return
+    }
+    const rows = kvsOf(batch.rows)
+    const expected = this.#readable.slice(this.#at, this.#at + rows.length)
+    assert.deepEqual(rows.map(showRow), expected.map(showRow))
+    for (const [index, kv] of rows.entries()) {
+      assert.ok(kv.commitTs <= BigInt(limit))
+      assert.equal(kv.value?.length, expected[index]?.value?.length)
+    }
+    this.#at += rows.length
+    this.#end = rows.at(-1)
+    const following = this.#readable[this.#at]
+    const unfinished =
+      following !== undefined && following.startTs === this.#end?.startTs && following.commitTs === this.#end.commitTs
+    assert.equal(unfinished, batch.part === 'first' || batch.part === 'middle')
+    if (following?.commitTs !== batch.end.commitTs) assert.ok(batch.end.complete)
+    else assert.ok(!batch.end.complete)
+  }
+
+  rewind(): void {
+    const end = this.#end
+    this.#at = this.#readable.findIndex((kv) => kv.commitTs === end?.commitTs && kv.startTs === end.startTs)
+  }
+
+  /** Everything that was read counts as acknowledged, but for the last commitTs. */
+  release(): number {
+    const read = this.#readable[this.#at - 1]
+    if (read !== undefined) this.checkpoint = Math.max(this.checkpoint, Number(read.commitTs) - 1)
+    return this.checkpoint
+  }
+
+  setBack(): void {
+    const at = this.#readable.findIndex((kv) => kv.commitTs > BigInt(this.checkpoint))
+    this.#at = at < 0 ? this.#readable.length : at
+  }
+}
+
+test('whatever spills, breaks and is set back: a cursor gives what is resolved, in order and once', async (t) => {
+  let broken = false
+  const read = fs.read
+  t.mock.method(fs, 'read', (...given: Parameters<typeof fs.read>) => {
+    const callback = given.at(-1)
+    if (!broken || typeof callback !== 'function') return Reflect.apply(read, fs, given)
+    process.nextTick(callback, Object.assign(new Error('i/o error'), { code: 'EIO' }), 0)
+  })
+  await fc.assert(
+    fc.asyncProperty(fc.array(action, { maxLength: 60 }), async (actions) => {
+      const opened = openSorter(96 * 1024)
+      const { sorter } = opened
+      const model = new Model()
+      let cursor = sorter.cursor(zeroTs)
+      const readOnce = async (
+        limit: number,
+        maxBytes: number,
+        meanwhile?: () => void,
+      ): Promise<RawBatch | undefined> => {
+        const peeked = cursor.peek()
+        const reading = cursor.next(ts(limit), maxBytes, signal)
+        meanwhile?.()
+        const batch = await reading
+        model.check(batch, Math.min(limit, model.resolved))
+        if (batch !== undefined) assert.ok((peeked ?? maxTs) <= (kvsOf(batch.rows)[0]?.commitTs ?? zeroTs))
+        return batch
+      }
+      for (const step of actions) {
+        if (step.type === 'add') {
+          const kvs = step.rows.map(({ ahead, startBack, key, op, size }) =>
+            model.add(rawKv(model.resolved + ahead - startBack, model.resolved + ahead, key, op, size)),
+          )
+          addAll(sorter, kvs)
+          opened.relieve()
+        } else if (step.type === 'resolve') {
+          model.resolve(step.by)
+          sorter.resolve(ts(model.resolved))
+        } else if (step.type === 'spill') {
+          opened.spill()
+        } else if (step.type === 'read') {
+          broken = step.broken
+          let batch: RawBatch | undefined
+          try {
+            batch = await readOnce(
+              model.resolved - step.below,
+              step.maxBytes,
+              step.spillMeanwhile ? () => opened.spill() : undefined,
+            )
+          } catch (error) {
+            assert.ok(
+              broken && error instanceof Error && 'code' in error && error.code === 'CDC:ErrRunFileIO',
+              String(error),
+            )
+          }
+          broken = false
+          if (batch?.part === 'last' && step.rewind) {
+            cursor.rewindTransaction()
+            model.rewind()
+          }
+        } else if (step.type === 'release') {
+          sorter.release(ts(model.release()))
+        } else {
+          cursor[Symbol.dispose]()
+          cursor = sorter.cursor(ts(model.checkpoint))
+          model.setBack()
+        }
+        assert.ok(opened.quota.used().before < 96 * 1024)
+      }
+      model.resolve(100)
+      sorter.resolve(ts(model.resolved))
+      while ((await readOnce(model.resolved, 1000)) !== undefined);
+      sorter.release(ts(model.resolved))
+      assert.equal(opened.files.bytes, 0)
+      opened.close()
+    }),
+    { numRuns: 300 },
+  )
+})
+
+async function drain(cursor: SorterCursor): Promise<RawKv[]> {
+  const rows: RawKv[] = []
+  for (let batch; (batch = await cursor.next(maxTs, 1 << 18, signal)) !== undefined;) rows.push(...kvsOf(batch.rows))
+  return rows
+}
+
+test('a transaction much larger than the quota passes', async () => {
+  const opened = openSorter(1 << 20)
+  const { sorter } = opened
+  for (let part = 0; part < 100; part++) {
+    const rows = Array.from({ length: 256 }, (_, key) => rawKv(5, 9, key, 3, 300 + part))
+    // Other keys: the first byte is the part.
+    addAll(
+      sorter,
+      rows.map((kv) => ({ ...kv, key: Uint8Array.of(part, kv.key[0] ?? 0) })),
+    )
+    opened.relieve()
+    assert.ok(opened.quota.used().before < 1 << 20)
+  }
+  sorter.resolve(ts(10))
+  const rows = await drain(sorter.cursor(zeroTs))
+  assert.equal(rows.length, 25_600)
+  assert.ok(rows.every(({ key }, at) => (key[0] ?? 0) * 256 + (key[1] ?? 0) === at))
+  opened.close()
+})
