@@ -100,7 +100,9 @@ export async function caughtUp(server: ServerProcess, id: string, ts: bigint, de
     await waitFor(
       `changefeed ${id} to reach ${ts}`,
       async () => {
+        if (!server.process.alive) throw new Error('the server ended')
         const found = await changefeed(server, id)
+        if (found.state === 'failed') throw new Error(`the changefeed failed: ${found.error?.message}`)
         last = JSON.stringify(found, (_, value) => (typeof value === 'bigint' ? value.toString() : value))
         return BigInt(found.checkpoint_ts) >= ts
       },

@@ -1,0 +1,14 @@
+// More than memory holds: reduced forms of `npm run test:long -- --only large`.
+import { test } from 'node:test'
+import { runAbsentSink, runLargeTransaction } from './support/large-backlog.ts'
+
+const QUOTA_MIB = 16
+const reduced = { rows: 300_000, padBytes: 100, memoryQuota: QUOTA_MIB << 20, maxRssMib: 700, deadlineMs: 120_000 }
+
+test(`a transaction of 300,000 rows passes under ${QUOTA_MIB} MiB`, async () => {
+  await runLargeTransaction(reduced)
+})
+
+test(`300,000 rows wait for a broker that is away, under ${QUOTA_MIB} MiB, and are not read again`, async () => {
+  await runAbsentSink(reduced)
+})
