@@ -1,4 +1,7 @@
 import { doubleText, floatText, plainDecimal } from '../base/float-text.ts'
+import type { Messages } from '../event/encoded.ts'
+import { MAX_CELL_TEXT, printSafe, printUnsigned } from '../tidb/integer-text.ts'
+import { sequenceLength } from '../tidb/utf8.ts'
 
 /**
  * How a writer of the Go world escapes (reference: protocols, section 3). `short`: `\b`, `\f`, as encoding/json since Go
@@ -9,9 +12,17 @@ export type JsonEscapes = 'short' | 'hex' | 'stream'
 
 /** Messages are views on slabs of this size, shared by all tables of a protocol and never written again. */
 const SLAB_BYTES = 64 * 1024
+/** Up to this many bytes a loop is faster than a call of `set`. */
+const SHORT = 24
 const HEX = new TextEncoder().encode('0123456789abcdef')
 const BASE64 = new TextEncoder().encode('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/')
 const REPLACEMENT = new TextEncoder().encode('\\ufffd')
+const LINE_SEPARATOR = new TextEncoder().encode('\\u2028')
+const PARAGRAPH_SEPARATOR = new TextEncoder().encode('\\u2029')
+/** Bytes of one character, escaped. */
+const LONGEST_ESCAPE = 6
+/** Bytes of text that room is made for at once. */
+const PIECE = 512
 const encoder = new TextEncoder()
 
 /** 0 = the byte stands for itself, 1 = written as `\u00xx` or `\ufffd`, otherwise the letter after the backslash. */
@@ -43,9 +54,13 @@ export function jsonString(text: string, escapes: JsonEscapes): string {
  */
 export class JsonWriter {
   readonly #escapes: Uint8Array
-  #slab = newSlab(SLAB_BYTES)
+  /** Where messages are built; another one after each write that reserves room. */
+  slab = newSlab(SLAB_BYTES)
+  /** Of `slab`. */
+  view = new DataView(this.slab.buffer)
+  /** Where the message goes on. What prints into the slab itself moves it. */
+  at = 0
   #start = 0
-  #at = 0
 
   constructor(escapes: JsonEscapes) {
     this.#escapes = escapeTable(escapes)
@@ -53,51 +68,82 @@ export class JsonWriter {
 
   /** Bytes of the message being built. */
   get length(): number {
-    return this.#at - this.#start
+    return this.at - this.#start
   }
 
   /** Ends the message: bytes that stay as they are. One too long for a slab is copied, so that it pins nothing else. */
   take(): Uint8Array {
-    if (this.#slab.length > SLAB_BYTES) {
-      const message = this.#slab.slice(this.#start, this.#at)
-      this.#slab = newSlab(SLAB_BYTES)
-      this.#start = this.#at = 0
+    if (this.slab.length > SLAB_BYTES) {
+      const message = this.slab.slice(this.#start, this.at)
+      this.#use(newSlab(SLAB_BYTES))
+      this.#start = this.at = 0
       return message
     }
-    const message = new Uint8Array(this.#slab.buffer, this.#start, this.#at - this.#start)
-    this.#start = this.#at
+    const message = new Uint8Array(this.slab.buffer, this.#start, this.at - this.#start)
+    this.#start = this.at
     return message
+  }
+
+  /** Ends the message and adds it to `messages`: the value of a message without key, of one row. */
+  addTo(messages: Messages, partition: number): void {
+    if (this.slab.length > SLAB_BYTES) {
+      const value = this.take()
+      messages.addValue(partition, value, 0, value.length, 1)
+      return
+    }
+    messages.addValue(partition, this.slab, this.#start, this.at, 1)
+    this.#start = this.at
   }
 
   /** The message being built; valid until the next write. For a message that is copied, then discarded. */
   peek(): Uint8Array {
-    return this.#slab.subarray(this.#start, this.#at)
+    return this.slab.subarray(this.#start, this.at)
   }
 
   /** Forgets what was written since the last message. */
   discard(): void {
-    this.#at = this.#start
+    this.at = this.#start
   }
 
   /** `bytes` as they are. */
   raw(bytes: Uint8Array): void {
-    this.#reserve(bytes.length)
-    this.#slab.set(bytes, this.#at)
-    this.#at += bytes.length
+    const { length } = bytes
+    this.reserve(length)
+    if (length <= SHORT) {
+      const slab = this.slab
+      const at = this.at
+      for (let i = 0; i < length; i++) slab[at + i] = bytes[i] ?? 0
+    } else this.slab.set(bytes, this.at)
+    this.at += length
+  }
+
+  /** An unsigned integer of 64 bits from its halves, the lower one not negative. */
+  unsigned(high: number, low: number): void {
+    this.reserve(MAX_CELL_TEXT)
+    this.at = printUnsigned(high, low, this.slab, this.at)
+  }
+
+  /** A short piece of `bytes`, as it is. */
+  piece(bytes: Uint8Array, start: number, end: number): void {
+    this.reserve(end - start)
+    const slab = this.slab
+    let at = this.at
+    for (let i = start; i < end; i++) slab[at++] = bytes[i] ?? 0
+    this.at = at
   }
 
   byte(value: number): void {
-    this.#reserve(1)
-    this.#slab[this.#at++] = value
+    this.reserve(1)
+    this.slab[this.at++] = value
   }
 
   /** Text that is surely ASCII and needs no escapes. */
   ascii(text: string): void {
-    this.#reserve(text.length)
-    const slab = this.#slab
-    let at = this.#at
+    this.reserve(text.length)
+    const slab = this.slab
+    let at = this.at
     for (let i = 0; i < text.length; i++) slab[at++] = text.charCodeAt(i)
-    this.#at = at
+    this.at = at
   }
 
   /**
@@ -105,36 +151,30 @@ export class JsonWriter {
    * `special`.
    */
   asciiUnless(text: string, special: Uint8Array, first?: number): boolean {
-    this.#reserve(text.length + 1)
-    const slab = this.#slab
-    let at = this.#at
+    this.reserve(text.length + 1)
+    const slab = this.slab
+    let at = this.at
     if (first !== undefined) slab[at++] = first
     for (let i = 0; i < text.length; i++) {
       const c = text.charCodeAt(i)
       if (c >= 0x80 || special[c] !== 0) return false
       slab[at++] = c
     }
-    this.#at = at
+    this.at = at
     return true
   }
 
   integer(value: number | bigint): void {
-    if (typeof value === 'number' && value >= 0 && value < 1e9) {
-      this.#reserve(10)
-      let end = this.#at + digitsOf(value)
-      this.#at = end
-      let rest = value
-      do {
-        const next = (rest / 10) | 0
-        this.#slab[--end] = 0x30 + rest - next * 10
-        rest = next
-      } while (rest > 0)
+    if (typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER) {
+      this.reserve(MAX_CELL_TEXT)
+      this.at = printSafe(value, this.slab, this.at)
     } else this.ascii(String(value))
   }
 
   /** Go's `'f'` format, never an exponent. */
   plainDouble(value: number): void {
-    this.ascii(plainDecimal(doubleText(value)))
+    if (Number.isSafeInteger(value) && !Object.is(value, -0)) this.integer(value)
+    else this.ascii(plainDecimal(doubleText(value)))
   }
 
   plainFloat(value: number): void {
@@ -162,20 +202,21 @@ export class JsonWriter {
 
   text(value: string): void {
     const { length } = value
-    this.#reserve(length)
-    const slab = this.#slab
+    this.reserve(length)
+    const slab = this.slab
     const escapes = this.#escapes
-    let at = this.#at
+    let at = this.at
     for (let i = 0; i < length; i++) {
       const c = value.charCodeAt(i)
       if (c >= 0x80 || escapes[c] !== 0) {
-        this.#at = at
-        this.#utf8From(encoder.encode(i === 0 ? value : value.slice(i)), 0)
+        this.at = at
+        const rest = encoder.encode(i === 0 ? value : value.slice(i))
+        this.#utf8From(rest, 0, rest.length)
         return
       }
       slab[at++] = c
     }
-    this.#at = at
+    this.at = at
   }
 
   /** UTF-8 text; each byte that is not part of valid UTF-8 becomes `\ufffd`. */
@@ -184,122 +225,131 @@ export class JsonWriter {
     for (let i = 0; i < bytes.length; i++) {
       if (escapes[bytes[i] ?? 0] !== 0) {
         this.raw(bytes.subarray(0, i))
-        this.#utf8From(bytes, i)
+        this.#utf8From(bytes, i, bytes.length)
         return
       }
     }
     this.raw(bytes)
   }
 
+  /** The same of `bytes[start, end)`, a text that is surely not plain. */
+  utf8Rest(bytes: Uint8Array, start: number, end: number): void {
+    this.#utf8From(bytes, start, end)
+  }
+
   /** Each byte as the character of that code. */
-  latin1(bytes: Uint8Array): void {
+  latin1(bytes: Uint8Array, start = 0, end = bytes.length): void {
     const escapes = this.#escapes
-    for (let i = 0; i < bytes.length; i++) {
+    for (let i = start; i < end; i++) {
+      if ((i - start) % PIECE === 0) this.reserve(PIECE * LONGEST_ESCAPE)
       const b = bytes[i] ?? 0
-      if (b < 0x80 && escapes[b] !== 0) {
-        this.#character(b)
-        continue
-      }
-      this.#reserve(2)
-      if (b < 0x80) this.#slab[this.#at++] = b
-      else {
-        this.#slab[this.#at++] = 0xc0 | (b >> 6)
-        this.#slab[this.#at++] = 0x80 | (b & 0x3f)
-      }
+      if (b >= 0x80) {
+        this.slab[this.at++] = 0xc0 | (b >> 6)
+        this.slab[this.at++] = 0x80 | (b & 0x3f)
+      } else if (escapes[b] === 0) this.slab[this.at++] = b
+      else this.#escape(b)
     }
   }
 
   /** Standard alphabet with padding. */
-  base64(bytes: Uint8Array): void {
-    this.#reserve(Math.ceil(bytes.length / 3) * 4)
-    const slab = this.#slab
-    let at = this.#at
-    for (let i = 0; i < bytes.length; i += 3) {
-      const left = bytes.length - i
-      const bits = ((bytes[i] ?? 0) << 16) | ((bytes[i + 1] ?? 0) << 8) | (bytes[i + 2] ?? 0)
+  base64(bytes: Uint8Array, start = 0, end = bytes.length): void {
+    this.reserve(Math.ceil((end - start) / 3) * 4)
+    const slab = this.slab
+    let at = this.at
+    for (let i = start; i < end; i += 3) {
+      const left = end - i
+      const second = left > 1 ? (bytes[i + 1] ?? 0) : 0
+      const third = left > 2 ? (bytes[i + 2] ?? 0) : 0
+      const bits = ((bytes[i] ?? 0) << 16) | (second << 8) | third
       slab[at++] = BASE64[bits >> 18] ?? 0
       slab[at++] = BASE64[(bits >> 12) & 63] ?? 0
       slab[at++] = left > 1 ? (BASE64[(bits >> 6) & 63] ?? 0) : 0x3d
       slab[at++] = left > 2 ? (BASE64[bits & 63] ?? 0) : 0x3d
     }
-    this.#at = at
+    this.at = at
   }
 
-  #utf8From(bytes: Uint8Array, from: number): void {
+  /** What {@link utf8} writes, of `bytes[from, end)`; with room for the most that a piece of it may become. */
+  #utf8From(bytes: Uint8Array, from: number, end: number): void {
+    for (let i = from; i < end;) {
+      this.reserve(PIECE * LONGEST_ESCAPE)
+      i = this.#utf8Piece(bytes, i, Math.min(end, i + PIECE - 4), end)
+    }
+  }
+
+  /** Up to the first character that begins at `stop` or behind it; where it stopped. */
+  #utf8Piece(bytes: Uint8Array, from: number, stop: number, end: number): number {
+    const slab = this.slab
+    const escapes = this.#escapes
+    let at = this.at
     let i = from
-    while (i < bytes.length) {
+    while (i < stop) {
       const b = bytes[i] ?? 0
-      if (b < 0x80 || this.#escapes[b] === 0) {
-        this.#character(b)
+      if (escapes[b] === 0) {
+        slab[at++] = b
+        i++
+        continue
+      }
+      if (b < 0x80) {
+        this.at = at
+        this.#escape(b)
+        at = this.at
         i++
         continue
       }
       const size = sequenceLength(bytes, i)
-      if (size === 0) {
-        this.raw(REPLACEMENT)
+      if (size === 0 || i + size > end) {
+        slab.set(REPLACEMENT, at)
+        at += REPLACEMENT.length
         i++
       } else if (b === 0xe2 && bytes[i + 1] === 0x80 && ((bytes[i + 2] ?? 0) | 1) === 0xa9) {
-        this.ascii(bytes[i + 2] === 0xa8 ? '\\u2028' : '\\u2029')
+        slab.set(bytes[i + 2] === 0xa8 ? LINE_SEPARATOR : PARAGRAPH_SEPARATOR, at)
+        at += LINE_SEPARATOR.length
         i += 3
       } else {
-        this.#reserve(size)
-        for (const end = i + size; i < end; i++) this.#slab[this.#at++] = bytes[i] ?? 0
+        for (const next = i + size; i < next; i++) slab[at++] = bytes[i] ?? 0
       }
     }
+    this.at = at
+    return i
   }
 
-  /** One byte, escaped where need be. */
-  #character(c: number): void {
-    this.#reserve(6)
-    const slab = this.#slab
-    const escape = this.#escapes[c] ?? 0
-    if (escape === 0) {
-      slab[this.#at++] = c
+  /** An ASCII character that is not written as it is; there is room for it. */
+  #escape(c: number): void {
+    const slab = this.slab
+    const letter = this.#escapes[c] ?? 0
+    slab[this.at++] = 0x5c
+    if (letter !== 1) {
+      slab[this.at++] = letter
       return
     }
-    slab[this.#at++] = 0x5c
-    if (escape !== 1) {
-      slab[this.#at++] = escape
-      return
-    }
-    slab[this.#at++] = 0x75
-    slab[this.#at++] = 0x30
-    slab[this.#at++] = 0x30
-    slab[this.#at++] = HEX[c >> 4] ?? 0
-    slab[this.#at++] = HEX[c & 15] ?? 0
+    slab[this.at++] = 0x75
+    slab[this.at++] = 0x30
+    slab[this.at++] = 0x30
+    slab[this.at++] = HEX[c >> 4] ?? 0
+    slab[this.at++] = HEX[c & 15] ?? 0
   }
 
-  #reserve(bytes: number): void {
-    if (this.#at + bytes > this.#slab.length) this.#grow(bytes)
+  /** Makes room in the slab for so many bytes behind `at`. */
+  reserve(bytes: number): void {
+    if (this.at + bytes > this.slab.length) this.#grow(bytes)
   }
 
   /** Goes on in a new slab, taking the unfinished message along. */
   #grow(bytes: number): void {
-    const used = this.#at - this.#start
-    const slab = newSlab(Math.max(SLAB_BYTES, (used + bytes) * 2))
-    slab.set(this.#slab.subarray(this.#start, this.#at))
-    this.#slab = slab
+    const used = this.at - this.#start
+    const slab = newSlab(used + bytes <= SLAB_BYTES ? SLAB_BYTES : (used + bytes) * 2)
+    slab.set(this.slab.subarray(this.#start, this.at))
+    this.#use(slab)
     this.#start = 0
-    this.#at = used
+    this.at = used
+  }
+
+  #use(slab: Uint8Array<ArrayBuffer>): void {
+    this.slab = slab
+    this.view = new DataView(slab.buffer)
   }
 }
 
 /** Not cleared: only what has been written is ever shown. */
 const newSlab = (bytes: number): Uint8Array<ArrayBuffer> => new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer)
-
-/** Decimal digits of an integer below 1e9. */
-const digitsOf = (n: number): number =>
-  n < 1e4 ? (n < 100 ? (n < 10 ? 1 : 2) : n < 1e3 ? 3 : 4) : n < 1e6 ? (n < 1e5 ? 5 : 6) : n < 1e7 ? 7 : n < 1e8 ? 8 : 9
-
-/** Bytes of the UTF-8 sequence at `at`, 0 where it is not valid (as Go's utf8.DecodeRune sees it). */
-export function sequenceLength(bytes: Uint8Array, at: number): 0 | 1 | 2 | 3 | 4 {
-  const b0 = bytes[at] ?? 0
-  if (b0 < 0x80) return 1
-  const b1 = bytes[at + 1] ?? 0
-  if (b0 < 0xc2 || b0 > 0xf4 || (b1 & 0xc0) !== 0x80) return 0
-  if (b0 < 0xe0) return 2
-  const third = ((bytes[at + 2] ?? 0) & 0xc0) === 0x80
-  if (b0 < 0xf0) return !third || (b0 === 0xe0 && b1 < 0xa0) || (b0 === 0xed && b1 > 0x9f) ? 0 : 3
-  const fourth = ((bytes[at + 3] ?? 0) & 0xc0) === 0x80
-  return !third || !fourth || (b0 === 0xf0 && b1 < 0x90) || (b0 === 0xf4 && b1 > 0x8f) ? 0 : 4
-}

@@ -1,6 +1,7 @@
 import type { DdlEvent } from '../event/ddl-event.ts'
 import type { Messages } from '../event/encoded.ts'
 import type { RowChange } from '../event/row-change.ts'
+import type { StoredRow } from '../event/stored-row.ts'
 import type { TableVersion } from '../event/table-version.ts'
 import type { Ts } from '../tidb/ts.ts'
 
@@ -8,6 +9,11 @@ import type { Ts } from '../tidb/ts.ts'
 export interface RowEncoder {
   /** Appends the row to the message being built for `partition`; finished messages go to `out`, in order. */
   encode(row: RowChange, partition: number, out: Messages): void
+  /**
+   * The same from the row as it is stored, with the same bytes; its cells are in the order of the table's columns, others may
+   * follow. Absent where the protocol needs decoded values. RangeError where the row is broken: nothing of it is left behind.
+   */
+  encodeStored?(row: StoredRow, partition: number, out: Messages): void
   /** Ends the messages being built, in the order in which they were begun. Called at the end of each raw batch. */
   flush(out: Messages): void
 }

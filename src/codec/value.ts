@@ -1,4 +1,3 @@
-import type { Value } from '../event/row-change.ts'
 import { ColumnFlag, type Column } from '../event/table-version.ts'
 import { MysqlType } from '../tidb/table-info.ts'
 
@@ -32,13 +31,4 @@ export function valueKind(column: Column): ValueKind {
     default:
       return 'integer'
   }
-}
-
-/** Equality as `only-output-updated-columns` means it: NULL equals NULL, bytes and vectors by content. */
-export function sameValue(a: Value, b: Value): boolean {
-  if (a === b) return true
-  if (a instanceof Uint8Array) return b instanceof Uint8Array && Buffer.compare(a, b) === 0
-  if (a instanceof Float32Array)
-    return b instanceof Float32Array && a.length === b.length && a.every((x, i) => x === b[i])
-  return false
 }

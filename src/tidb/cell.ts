@@ -13,6 +13,7 @@ import {
   parseDuration,
 } from './time.ts'
 import type { TimeZone } from './time-zone.ts'
+import { u32be, u32le } from './integer-text.ts'
 import type { Value } from './value.ts'
 
 /**
@@ -127,11 +128,8 @@ export function readCell(format: CellFormat, bytes: Uint8Array, start: number, e
       expectWidth(start, decimalEnd(bytes, start), end - start)
       return decodeDecimal(bytes, start)
     case Kind.Float:
-      expectWidth(start, end, 8)
-      return finite(Math.fround(readFloat(bytes, start)))
     case Kind.Double:
-      expectWidth(start, end, 8)
-      return finite(readFloat(bytes, start))
+      return readFloatCell(format, bytes, start, end)
     case Kind.Json:
       return decodeJson(bytes, start, end)
     case Kind.Vector:
@@ -145,6 +143,13 @@ export function readCell(format: CellFormat, bytes: Uint8Array, start: number, e
     default:
       return readUnsignedCell(format, bytes, start, end)
   }
+}
+
+/** The number in a cell of FLOAT or DOUBLE. */
+export function readFloatCell(format: CellFormat, bytes: Uint8Array, start: number, end: number): number {
+  expectWidth(start, end, 8)
+  const value = readFloat(bytes, start)
+  return finite(format.kind === Kind.Float ? Math.fround(value) : value)
 }
 
 function readSignedCell(format: CellFormat, bytes: Uint8Array, start: number, end: number): Value {
@@ -320,12 +325,6 @@ function writeVector(writer: ByteWriter, value: Value): void {
   writer.u32le(value.length)
   for (const element of value) writer.f32le(element)
 }
-
-export const u32le = (bytes: Uint8Array, at: number): number =>
-  ((bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24)) >>> 0
-
-export const u32be = (bytes: Uint8Array, at: number): number =>
-  (((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0)) >>> 0
 
 /** A plain view, whatever class of byte array it is taken from. */
 export const viewOf = (bytes: Uint8Array, start: number, end: number): Uint8Array =>

@@ -8,12 +8,11 @@ import {
   Kind,
   readFloat,
   readVector,
-  u32be,
-  u32le,
   viewOf,
   writeCell,
 } from './cell.ts'
 import { decimalEnd, decodeDecimal } from './decimal.ts'
+import { u32be, u32le } from './integer-text.ts'
 import { decodeJson, jsonEnd } from './json-binary.ts'
 import { decodeBytes, encodeBytes, encodedBytesEnd } from './key.ts'
 import { utcZone } from './time-zone.ts'
@@ -23,7 +22,7 @@ import type { Value } from './value.ts'
  * Values with a flag in front: memcomparable in index keys and common handles, compact in rows v1. Source: TiDB
  * pkg/util/codec (reference: tidb-storage, section 2).
  */
-const Flag = {
+export const Flag = {
   Nil: 0,
   Bytes: 1,
   CompactBytes: 2,
@@ -56,12 +55,9 @@ export function readDatum(format: CellFormat, bytes: Uint8Array, offset: number)
       return halvesValue(format, u32be(bytes, at) ^ 0x8000_0000, u32be(bytes, at + 4))
     case Flag.Uint:
       return halvesValue(format, u32be(bytes, at) | 0, u32be(bytes, at + 4))
-    case Flag.Varint: {
-      const zigzag = readUvarint(bytes, at)
-      return bigintValue(format, (zigzag >> 1n) ^ -(zigzag & 1n))
-    }
+    case Flag.Varint:
     case Flag.Uvarint:
-      return bigintValue(format, readUvarint(bytes, at))
+      return bigintValue(format, datumInteger(bytes, offset))
     case Flag.Float:
       if (format.kind !== Kind.Float) expectKind(format, Kind.Double)
       return finite(format.kind === Kind.Float ? Math.fround(readFloat(bytes, at)) : readFloat(bytes, at))
@@ -79,6 +75,24 @@ export function readDatum(format: CellFormat, bytes: Uint8Array, offset: number)
 
 const bigintValue = (format: CellFormat, value: bigint): Value =>
   halvesValue(format, Number(BigInt.asIntN(32, value >> 32n)), Number(BigInt.asUintN(32, value)))
+
+/** The 64 bits of the datum at `offset`, which is one of an integer or a duration; signed ones may be negative. */
+export function datumInteger(bytes: Uint8Array, offset: number): bigint {
+  const at = offset + 1
+  switch (bytes[offset]) {
+    case Flag.Int:
+    case Flag.Duration:
+      return (BigInt(u32be(bytes, at) ^ 0x8000_0000) << 32n) | BigInt(u32be(bytes, at + 4))
+    case Flag.Uint:
+      return (BigInt(u32be(bytes, at)) << 32n) | BigInt(u32be(bytes, at + 4))
+    case Flag.Varint: {
+      const zigzag = readUvarint(bytes, at)
+      return (zigzag >> 1n) ^ -(zigzag & 1n)
+    }
+    default:
+      return readUvarint(bytes, at)
+  }
+}
 
 /** The integer of a datum (flags 3, 4, 8, 9), as column ids are written. */
 export function readIntegerDatum(bytes: Uint8Array, offset: number): number {
@@ -215,7 +229,8 @@ function readUvarint(bytes: Uint8Array, offset: number): bigint {
   throw new RangeError(`varint of more than 64 bits at offset ${offset}`)
 }
 
-function uvarintEnd(bytes: Uint8Array, offset: number): number {
+/** Where the varint at `offset` ends. */
+export function uvarintEnd(bytes: Uint8Array, offset: number): number {
   let at = offset
   while ((bytes[at] ?? 0) >= 0x80) at++
   return at + 1

@@ -5,9 +5,10 @@ import type { ByteWriter } from './byte-writer.ts'
  * tidb-storage, section 3).
  */
 const GROUP = 9
-const BYTES_OF_DIGITS = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4] as const
+/** Bytes that hold so many digits. */
+export const BYTES_OF_DIGITS = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4] as const
 const ZEROS = '0'.repeat(81)
-const POWER_OF_TEN = [1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9] as const
+export const POWER_OF_TEN = [1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9] as const
 
 /** Digits in front of and behind the point, without sign; `whole` has no leading zeros. */
 interface Digits {

@@ -124,10 +124,12 @@ export function decodeRecordKey(key: Uint8Array): RecordKey {
 }
 
 /** Where the handle begins in a raw record key, or -1 where the key is not one of a record. */
-export function handleOffset(key: Uint8Array): number {
-  const at = keyspacePrefixLength(key)
-  const fine =
-    key.length - at >= RECORD_KEY_LENGTH && key[at] === TABLE && key[at + 9] === 0x5f && key[at + 10] === 0x72
+export const handleOffset = (key: Uint8Array): number => handleOffsetIn(key, 0, key.length)
+
+/** The same of the key `bytes[start, end)`; the offset counts from the beginning of `bytes`. */
+export function handleOffsetIn(bytes: Uint8Array, start: number, end: number): number {
+  const at = end - start > 4 && bytes[start] === KEYSPACE ? start + 4 : start
+  const fine = end - at >= RECORD_KEY_LENGTH && bytes[at] === TABLE && bytes[at + 9] === 0x5f && bytes[at + 10] === 0x72
   return fine ? at + 11 : -1
 }
 

@@ -30,7 +30,8 @@ interface Layout {
   readonly absent: readonly Value[]
 }
 
-const ROW_V2 = 128
+/** First byte of a row v2. */
+export const ROW_V2 = 128
 const LARGE = 1
 
 /**
@@ -61,7 +62,7 @@ function layoutOf(info: TableInfo, columns: readonly ColumnInfo[], zone: TimeZon
 }
 
 /** Columns of the clustered key in its order; `whole` = the key holds the column, not a prefix of it. */
-function handleColumns(info: TableInfo): readonly { readonly column: ColumnInfo; readonly whole: boolean }[] {
+export function handleColumns(info: TableInfo): readonly { readonly column: ColumnInfo; readonly whole: boolean }[] {
   if (info.pkIsHandle) {
     const key = info.columns.find((column) => (column.type.flag & FieldFlag.PriKey) !== 0)
     return key === undefined ? [] : [{ column: key, whole: true }]

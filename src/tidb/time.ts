@@ -94,6 +94,12 @@ export function daysOf(year: number, month: number, day: number): number {
 }
 
 function dateOfDays(days: number): string {
+  const ymd = ymdOfDays(days)
+  return dateText(ymd >> 9, (ymd >> 5) & 15, ymd & 31)
+}
+
+/** Year << 9 | month << 5 | day of days since 1970-01-01. */
+export function ymdOfDays(days: number): number {
   const shifted = days + 719_468
   const era = Math.floor(shifted / 146_097)
   const dayOfEra = shifted - era * 146_097
@@ -104,7 +110,7 @@ function dateOfDays(days: number): string {
   const shiftedMonth = Math.floor((5 * dayOfYear + 2) / 153)
   const day = dayOfYear - Math.floor((153 * shiftedMonth + 2) / 5) + 1
   const month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
-  return dateText(yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, day)
+  return ((yearOfEra + era * 400 + (month <= 2 ? 1 : 0)) << 9) | (month << 5) | day
 }
 
 const TIME = /^([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[ T]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,6}))?)?$/

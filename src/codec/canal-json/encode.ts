@@ -3,23 +3,23 @@ import type { CdcError } from '../../base/errors.ts'
 import type { CodecSettings } from '../../config/sink-settings.ts'
 import type { DdlEvent } from '../../event/ddl-event.ts'
 import type { EncodedMessage, Messages } from '../../event/encoded.ts'
-import type { RowChange, Value, Values } from '../../event/row-change.ts'
+import type { RowChange } from '../../event/row-change.ts'
+import type { StoredRow } from '../../event/stored-row.ts'
 import { ColumnFlag, type Column, type TableVersion } from '../../event/table-version.ts'
-import { physicalMs, zeroTs, type Ts } from '../../tidb/ts.ts'
+import { physicalMs, type Ts } from '../../tidb/ts.ts'
 import { jsonString, JsonWriter } from '../json-text.ts'
 import { createLargeMessages, type LargeMessages } from '../large-message.ts'
 import { mysqlTypeName, mysqlTypeText } from '../mysql-type.ts'
 import type { ControlMessage, Protocol, RowEncoder } from '../protocol.ts'
 import { MAX_RECORD_OVERHEAD, messageTooLarge } from '../size.ts'
-import { sameValue, valueKind, type ValueKind } from '../value.ts'
+import { columnAt, type JsonColumns } from '../stored-json.ts'
 import { ddlTypeName } from './ddl-type.ts'
-import { sqlTypeOf, type SqlType } from './sql-type.ts'
+import { canalColumns, cellImages, type ImageWriter, valueImages } from './image.ts'
+import { sqlTypeOf, type UnsignedSqlType } from './sql-type.ts'
+import { createTransactionText, type TransactionText } from './transaction-text.ts'
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
 
-const QUOTE = 0x22
-const COMMA = 0x2c
-const NULL = bytesOf('null')
 const OLD_NULL = bytesOf('"old":null,"data":[{')
 const OLD = bytesOf('"old":[{')
 const DATA = bytesOf('}],"data":[{')
@@ -58,53 +58,15 @@ interface Shared {
   readonly large: LargeMessages
 }
 
-/** What messages of one transaction have in common, rendered when the commitTs changes. */
-interface TransactionText {
-  update(commitTs: Ts): void
-  /** From the value of `es` to the comma after `sql`. */
-  readonly times: string
-  /** From the end of `data` to the end of the document. */
-  readonly tail: string
-}
-
-function createTransactionText(extension: boolean, now: () => number): TransactionText {
-  let last = zeroTs
-  let times = ''
-  let tail = '}'
-  return {
-    update(commitTs) {
-      if (commitTs === last) return
-      last = commitTs
-      times = `${physicalMs(commitTs)},"ts":${now()},"sql":"",`
-      if (extension) tail = `,"_tidb":{"commitTs":${commitTs}}}`
-    },
-    get times() {
-      return times
-    },
-    get tail() {
-      return tail
-    },
-  }
-}
-
-/** A column with its share of the JSON text. */
-interface CanalColumn {
-  /** In the row's values. */
-  readonly position: number
-  /** `"name":` */
-  readonly name: Uint8Array
-  readonly kind: ValueKind
-}
-
 /** The part of a document that names the types: constant, with holes where a code depends on the value. */
 interface TypesPart {
-  readonly pieces: readonly { readonly text: Uint8Array; readonly position: number; readonly codeOf: SqlType }[]
+  readonly pieces: readonly { readonly text: Uint8Array; readonly position: number; readonly type: UnsignedSqlType }[]
   readonly end: Uint8Array
 }
 
 /** Which columns a document shows. */
 interface Shape {
-  readonly columns: readonly CanalColumn[]
+  readonly columns: JsonColumns
   readonly types: TypesPart
 }
 
@@ -112,7 +74,7 @@ function compileTable(table: TableVersion, { settings, out, transaction, large }
   const typeText = settings.contentCompatible ? mysqlTypeText : mysqlTypeName
   const onlyUpdated = settings.onlyOutputUpdatedColumns || settings.contentCompatible
   const shapeOf = (positions: readonly number[]): Shape => ({
-    columns: positions.map((position) => canalColumn(table, position)),
+    columns: canalColumns(table, positions, quoted),
     types: typesPart(table, positions, typeText),
   })
   const whole = shapeOf(table.columns.map((_, position) => position))
@@ -124,28 +86,51 @@ function compileTable(table: TableVersion, { settings, out, transaction, large }
   const maxBytes = settings.maxMessageBytes - MAX_RECORD_OVERHEAD
 
   return {
-    encode(row: RowChange, partition: number, messages: Messages): void {
-      if (row.before === undefined && row.after === undefined) return
-      transaction.update(row.commitTs)
-      writeDocument(row, row.after === undefined ? deleted : whole, transaction.tail)
-      if (large.compress === undefined && out.length <= maxBytes) {
-        messages.push({ partition, key: null, value: out.take(), rows: 1 })
-        return
-      }
-      const value = finishValue(out, large)
-      const message = { partition, key: null, value, rows: 1 }
-      messages.push(value.length <= maxBytes ? message : { ...message, ...stubOf(row, value) })
+    encode({ commitTs, before, after }: RowChange, partition: number, messages: Messages): void {
+      transaction.updateTs(commitTs)
+      encodeImages(valueImages, before, after, partition, messages)
+    },
+    encodeStored({ raw, before, after }: StoredRow, partition: number, messages: Messages): void {
+      out.discard()
+      transaction.update(raw.commitHigh, raw.commitLow)
+      const [old, now] = [before.present ? before : undefined, after.present ? after : undefined]
+      encodeImages(cellImages, old, now, partition, messages)
     },
     flush() {},
   }
 
+  function encodeImages<Image>(
+    images: ImageWriter<Image>,
+    before: Image | undefined,
+    after: Image | undefined,
+    partition: number,
+    messages: Messages,
+  ): void {
+    if (before === undefined && after === undefined) return
+    writeDocument(images, before, after, after === undefined ? deleted : whole)
+    transaction.writeTail(out)
+    if (large.compress === undefined && out.length <= maxBytes) {
+      out.addTo(messages, partition)
+      return
+    }
+    const value = finishValue(out, large)
+    if (value.length <= maxBytes) messages.push({ partition, key: null, value, rows: 1 })
+    else messages.push({ partition, key: null, rows: 1, ...stubOf(images, before, after, value) })
+  }
+
   /** What is sent for a row whose own message, `value`, is too large. */
-  function stubOf(row: RowChange, value: Uint8Array): Pick<EncodedMessage, 'value' | 'upload'> {
+  function stubOf<Image>(
+    images: ImageWriter<Image>,
+    before: Image | undefined,
+    after: Image | undefined,
+    value: Uint8Array,
+  ): Pick<EncodedMessage, 'value' | 'upload'> {
     const stub = large.stub(null, value)
     if (stub === undefined) throw tooLarge(value)
     const { location, upload } = stub
     const mark = location === undefined ? '"onlyHandleKey":true' : `"claimCheckLocation":${quoted(location)}`
-    writeDocument(row, handleKey, `,"_tidb":{"commitTs":${row.commitTs},${mark}}}`)
+    writeDocument(images, before, after, handleKey)
+    out.raw(bytesOf(`,"_tidb":{"commitTs":${transaction.commitTs},${mark}}}`))
     const message = finishValue(out, large)
     if (message.length > maxBytes) throw tooLarge(message)
     return upload === undefined ? { value: message } : { value: message, upload }
@@ -155,34 +140,38 @@ function compileTable(table: TableVersion, { settings, out, transaction, large }
     return messageTooLarge(table, value.length + MAX_RECORD_OVERHEAD, settings.maxMessageBytes)
   }
 
-  function writeDocument({ before, after }: RowChange, { columns, types }: Shape, tail: string): void {
+  /** Up to the end of `data`. */
+  function writeDocument<Image>(
+    images: ImageWriter<Image>,
+    before: Image | undefined,
+    after: Image | undefined,
+    { columns, types }: Shape,
+  ): void {
     if (after === undefined) {
       if (before === undefined) return
-      begin(deleteHead, types, before)
+      begin(deleteHead, types, images, before)
       out.raw(OLD_NULL)
-      writeColumns(out, columns, before)
+      images.write(out, columns, before)
     } else if (before === undefined) {
-      begin(insertHead, types, after)
+      begin(insertHead, types, images, after)
       out.raw(OLD_NULL)
-      writeColumns(out, columns, after)
+      images.write(out, columns, after)
     } else {
-      begin(updateHead, types, after)
+      begin(updateHead, types, images, after)
       out.raw(OLD)
-      if (onlyUpdated) writeChangedColumns(out, columns, before, after)
-      else writeColumns(out, columns, before)
+      images.write(out, columns, before, onlyUpdated ? after : undefined)
       out.raw(DATA)
-      writeColumns(out, columns, after)
+      images.write(out, columns, after)
     }
     out.raw(END_DATA)
-    out.ascii(tail)
   }
 
-  function begin(start: Uint8Array, part: TypesPart, values: Values): void {
+  function begin<Image>(start: Uint8Array, part: TypesPart, images: ImageWriter<Image>, image: Image): void {
     out.raw(start)
-    out.ascii(transaction.times)
-    for (const { text, position, codeOf } of part.pieces) {
+    transaction.writeTimes(out)
+    for (const { text, position, type } of part.pieces) {
       out.raw(text)
-      out.ascii(codeOf(values[position] ?? null))
+      out.ascii(images.codeOf(type, image, position))
     }
     out.raw(part.end)
   }
@@ -194,52 +183,6 @@ function finishValue(out: JsonWriter, large: LargeMessages): Uint8Array {
   const value = large.compress(out.peek())
   out.discard()
   return value
-}
-
-function canalColumn(table: TableVersion, position: number): CanalColumn {
-  const column = columnAt(table, position)
-  return { position, name: bytesOf(`${quoted(column.name)}:`), kind: valueKind(column) }
-}
-
-function writeColumns(out: JsonWriter, columns: readonly CanalColumn[], values: Values): void {
-  let first = true
-  for (const column of columns) {
-    if (first) first = false
-    else out.byte(COMMA)
-    out.raw(column.name)
-    writeValue(out, column.kind, values[column.position] ?? null)
-  }
-}
-
-function writeChangedColumns(out: JsonWriter, columns: readonly CanalColumn[], before: Values, after: Values): void {
-  let first = true
-  for (const column of columns) {
-    const value = before[column.position] ?? null
-    if (sameValue(value, after[column.position] ?? null)) continue
-    if (first) first = false
-    else out.byte(COMMA)
-    out.raw(column.name)
-    writeValue(out, column.kind, value)
-  }
-}
-
-/** Every value is a string or null. */
-function writeValue(out: JsonWriter, kind: ValueKind, value: Value): void {
-  if (value === null) {
-    out.raw(NULL)
-    return
-  }
-  out.byte(QUOTE)
-  if (typeof value === 'number') {
-    if (kind === 'double') out.plainDouble(value)
-    else if (kind === 'float') out.plainFloat(value)
-    else out.integer(value)
-  } else if (typeof value === 'string') out.text(value)
-  else if (typeof value === 'bigint') out.integer(value)
-  else if (value instanceof Float32Array) out.vector(value)
-  else if (kind === 'binary') out.latin1(value)
-  else out.utf8(value)
-  out.byte(QUOTE)
 }
 
 function head(table: TableVersion, type: 'INSERT' | 'UPDATE' | 'DELETE'): Uint8Array {
@@ -265,17 +208,11 @@ function typesPart(
     const code = sqlTypeOf(column.info.type)
     if (typeof code === 'number') text += String(code)
     else {
-      pieces.push({ text: bytesOf(text), position: positions[i] ?? 0, codeOf: code })
+      pieces.push({ text: bytesOf(text), position: positions[i] ?? 0, type: code })
       text = ''
     }
   }
   return { pieces, end: bytesOf(`${text}},${mysqlType}`) }
-}
-
-function columnAt(table: TableVersion, position: number): Column {
-  const column = table.columns[position]
-  if (column === undefined) throw new RangeError(`no column ${position} in ${table.schema}.${table.table}`)
-  return column
 }
 
 const quoted = (name: string): string => jsonString(name, 'hex')

@@ -4,9 +4,10 @@ import type { Messages } from '../../event/encoded.ts'
 import type { RowChange, Value, Values } from '../../event/row-change.ts'
 import type { TableVersion } from '../../event/table-version.ts'
 import { physicalMs, zeroTs } from '../../tidb/ts.ts'
+import { sameValue } from '../../tidb/value.ts'
 import { jsonString, JsonWriter } from '../json-text.ts'
 import type { ControlMessage, Protocol, RowEncoder } from '../protocol.ts'
-import { sameValue, valueKind, type ValueKind } from '../value.ts'
+import { valueKind, type ValueKind } from '../value.ts'
 import { ddlTypeName, tableStructure } from './ddl.ts'
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)

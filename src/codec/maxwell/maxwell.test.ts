@@ -15,7 +15,7 @@ import { ColumnFlag, type TableVersion } from '../../event/table-version.ts'
 import type { JsonValue } from '../../tidb/json-big.ts'
 import { MysqlType } from '../../tidb/table-info.ts'
 import { Ts } from '../../tidb/ts.ts'
-import { sameValue } from '../value.ts'
+import { sameValue } from '../../tidb/value.ts'
 import { decodeMaxwell } from './decode.ts'
 import { createMaxwell } from './encode.ts'
 

@@ -9,7 +9,7 @@ import { ddlEvent } from '../../../test/support/ddl-event.ts'
 import { CdcError } from '../../base/errors.ts'
 import { Messages } from '../../event/encoded.ts'
 import { Ts } from '../../tidb/ts.ts'
-import { sameValue } from '../value.ts'
+import { sameValue } from '../../tidb/value.ts'
 import { decodeOpenProtocol, type OpenEvent } from './decode.ts'
 import { createOpenProtocol } from './encode.ts'
 

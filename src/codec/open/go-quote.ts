@@ -1,4 +1,4 @@
-import { sequenceLength } from '../json-text.ts'
+import { sequenceLength } from '../../tidb/utf8.ts'
 
 /**
  * Printable for Node (Unicode 17), but not for Go (Unicode 15), which escapes them; found by asking both for every code
