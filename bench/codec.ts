@@ -11,6 +11,7 @@ import { Messages } from '../src/event/encoded.ts'
 import type { RowChange, Values } from '../src/event/row-change.ts'
 import type { TableVersion } from '../src/event/table-version.ts'
 import { Ts } from '../src/tidb/ts.ts'
+import type { Bench, Unit } from './case.ts'
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text)
 
@@ -76,13 +77,10 @@ const CASES: Readonly<Record<string, Case>> = {
 
 const ROWS = 256
 
-type Figures = readonly (readonly [name: string, value: number, unit: string])[]
+type Figures = readonly (readonly [name: string, value: number, unit: Unit])[]
 
 /** Each case has an isolate of its own, so that none runs code that the others made polymorphic. */
-export async function benchCodecs(
-  report: (name: string, value: number, unit: string) => void,
-  quick: boolean,
-): Promise<void> {
+export async function benchCodecs({ report, quick }: Pick<Bench, 'report' | 'quick'>): Promise<void> {
   for (const name of [...Object.keys(CASES), ...Object.keys(CEILINGS)]) {
     const worker = new Worker(new URL(import.meta.url), { workerData: { bench: name, rounds: quick ? 200 : 2000 } })
     const figures = await new Promise<Figures>((resolve, reject) => {
@@ -95,7 +93,7 @@ export async function benchCodecs(
 }
 
 async function measure(name: string, rounds: number): Promise<Figures> {
-  const figures: [string, number, string][] = []
+  const figures: [string, number, Unit][] = []
   for (const [shape, example] of Object.entries(SHAPES)) {
     const table = testTable({ columns: example.columns, table: shape })
     const rows = Array.from({ length: ROWS }, (_, id) => change(id, example.row(id)))

@@ -1,6 +1,7 @@
 // Reads the benchmark's change feed and does nothing with it: `feed` through the event feed, `raw` as undecoded gRPC
-// messages. Prints {"subscribed": true}, then one line with rows, bytes, CPU and time: `feed` when it has so many rows,
-// `raw` when SIGUSR2 says that everything was sent.
+// messages. Prints {"subscribed": true}; SIGUSR1 ends the warm-up: what came before it is forgotten, and {"warm": true}
+// printed. The last line has rows, bytes, CPU and time: `feed` when it has so many rows, `raw` when SIGUSR2 says that
+// everything was sent.
 import { Client, type ClientDuplexStream, credentials, Metadata } from '@grpc/grpc-js'
 import { systemClock } from '../src/base/clock.ts'
 import { silentLog } from '../src/base/log.ts'
@@ -22,6 +23,12 @@ let began = 0
 let lastAt = 0
 let cpuBegan = process.cpuUsage()
 const done = Promise.withResolvers<void>()
+
+process.once('SIGUSR1', () => {
+  rows = 0
+  bytes = 0
+  process.stdout.write('{"warm":true}\n')
+})
 
 const count = (received: number, size: number): void => {
   if (rows === 0 && bytes === 0) {

@@ -1,7 +1,5 @@
-// A simulated cluster whose change feed of the benchmark's tables is replayed from frames made beforehand. Runs as a
-// process of its own; speaks lines of JSON on stdin and stdout:
-//   → {"prepare": {"rows": n, "regions": n}}   ← {"prepared": {"pd", "sql", "tables", "afterTs"}}, {"registered": n} once all are
-//   → {"go": true}                             ← {"sent": {"lastTs", "bytes", "rows"}} when every frame is written
+// A simulated cluster whose change feed of the benchmark's tables is made by frames.ts. Runs as a process of its own;
+// speaks lines of JSON on stdin and stdout, see feed.ts.
 import { createInterface } from 'node:readline'
 import { createConnection } from 'mysql2/promise'
 import { systemClock } from '../src/base/clock.ts'
@@ -9,25 +7,54 @@ import { silentLog } from '../src/base/log.ts'
 import { startPlayground } from '../src/playground/playground.ts'
 import type { ChangeDataRequest } from '../src/proto/cdcpb.ts'
 import { decodeBytes } from '../src/tidb/key.ts'
+import { tsOfMs } from '../src/tidb/ts.ts'
 import { openPdClient } from '../src/upstream/pd/client.ts'
-import { type Frames, initializedFrame, makeFrames, resolvedFrame, TABLES } from './frames.ts'
+import type { FeedPlan, SendOptions, TrickleOptions } from './feed.ts'
+import {
+  commitTsOf,
+  type FrameMode,
+  initializedFrame,
+  makeTemplate,
+  nextFrame,
+  type RegionRows,
+  resolvedFrame,
+} from './frames.ts'
+import { type BenchTable, manyTables, TABLES, wideTables } from './tables.ts'
 
-interface Registration {
-  readonly request: ChangeDataRequest
-  readonly write: (frame: Buffer) => Promise<void>
-  frames?: Frames
+type Write = (frame: Buffer) => Promise<void>
+
+/** A region that a changefeed has asked for. */
+interface Registration extends RegionRows {
+  readonly write: Write
+  resolvedAt: number
 }
 
-/** Frames between two resolved timestamps of a region. */
-const FRAMES_PER_RESOLVED = 50
+/** As often as a store tells how far a region is. */
+const RESOLVED_INTERVAL_MS = 200
+/** Frames that are under way at once, each of another region. */
+const FRAMES_AT_ONCE = 64
+/** Rows of a steady rate come in as many bursts. */
+const TICK_MS = 20
+/** Pairs of timestamps within a millisecond. */
+const TS_PER_MS = 100_000
 /** Handles of a table's regions are so far apart. */
 const HANDLES_PER_REGION = 1_000_000n
+/** Regions in one message of resolved timestamps. */
+const REGIONS_PER_RESOLVED = 1024
+const DISTINCT_ROWS = 4096
+const MIN_DISTINCT_ROWS = 16
 
 const stop = new AbortController()
-const tableIds = new Map<bigint, number>()
-const registrations: Registration[] = []
-let waiting: { regions: number; ready: () => void } | undefined
-let rowsPerRegion = 0
+/** Database → table → its id. */
+const databases = new Map<string, Map<string, bigint>>()
+/** Of the tables of the plan at hand, by id. */
+const templates = new Map<bigint, ReturnType<typeof makeTemplate>>()
+const registrations = new Map<string, Registration>()
+/** Settles when all regions of the plan at hand are asked for. */
+let registered = Promise.withResolvers<void>()
+let regionsWanted = Infinity
+let mode: FrameMode = 'live'
+let scanRows = 0
 let afterTs = 0n
 
 const playground = await startPlayground(
@@ -38,94 +65,210 @@ const playground = await startPlayground(
     adminPort: 0,
     stores: 1,
     log: silentLog,
-    resolvedTsIntervalMs: 200,
-    replay(request, write) {
-      const start = decodeBytes(request.startKey).raw
-      const tableId = start.length >= 9 ? Buffer.from(start).readBigUInt64BE(1) ^ (1n << 63n) : 0n
-      const shape = tableIds.get(tableId)
-      if (shape === undefined) return false
-      const handle = start.length >= 19 ? Buffer.from(start).readBigUInt64BE(11) ^ (1n << 63n) : 0n
-      const table = TABLES[shape]
-      if (table === undefined) return false
-      const { regionId, requestId } = request
-      const plan = { table, tableId, regionId, requestId, rows: rowsPerRegion, afterTs, afterHandle: handle }
-      registrations.push({ request, write, frames: makeFrames(plan) })
-      void write(initializedFrame(regionId, requestId))
-      if (registrations.length >= (waiting?.regions ?? Infinity)) waiting?.ready()
-      return true
-    },
+    resolvedTsIntervalMs: RESOLVED_INTERVAL_MS,
+    replay: register,
   },
   stop.signal,
 )
-
 const pd = await openPdClient(
   { endpoints: [playground.pd], security: {}, log: silentLog, clock: systemClock },
   stop.signal,
 )
 const [host = '', port = ''] = playground.sql.split(':')
 const sql = await createConnection({ host, port: Number(port), user: 'root' })
-await sql.query('CREATE DATABASE bench')
-await sql.query('USE bench')
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const { prepare, go } = JSON.parse(line)
-  if (prepare !== undefined) await answerPrepare(prepare.rows, prepare.regions)
-  if (go !== undefined) await answerGo()
+  const { prepare, register: wait, send, trickle } = JSON.parse(line)
+  if (prepare !== undefined) say({ prepared: await answerPrepare(prepare) })
+  if (wait !== undefined) say({ registered: await answerRegistered() })
+  if (send !== undefined) say({ sent: await answerSend(send) })
+  if (trickle !== undefined) say({ sent: await answerTrickle(trickle) })
 }
 sql.destroy()
 await playground[Symbol.asyncDispose]()
 
-async function answerPrepare(rows: number, regions: number): Promise<void> {
-  // One region for all tables, or as many for each.
-  const perTable = Math.max(1, Math.round(regions / TABLES.length))
-  rowsPerRegion = Math.ceil(rows / (perTable * TABLES.length))
-  registrations.length = 0
-  tableIds.clear()
-  for (const [shape, table] of TABLES.entries()) {
-    await sql.query(`DROP TABLE IF EXISTS ${table.name}`)
-    await sql.query(table.ddl)
-    const answer = await fetch(`${playground.admin}/history?table=bench.${table.name}`)
-    const id = BigInt(/"table":\s*"?(\d+)/.exec(await answer.text())?.[1] ?? '0')
-    tableIds.set(id, shape)
-    if (perTable === 1) continue
-    // Regions are split at rows, so there is one where each region is to begin.
-    const rowsAt = Array.from({ length: perTable }, (_, at) => `(${BigInt(at) * HANDLES_PER_REGION})`)
-    await sql.query(`INSERT INTO ${table.name} (id) VALUES ${rowsAt.join(', ')}`)
-    const body = JSON.stringify({ tableId: Number(id), count: perTable - 1 })
-    const done = await fetch(`${playground.admin}/faults/split`, { method: 'POST', body })
-    if (!done.ok) throw new Error(await done.text())
-  }
-  if (regions === 1) {
-    const done = await fetch(`${playground.admin}/faults/merge`, { method: 'POST', body: '{"all": true}' })
-    if (!done.ok) throw new Error(await done.text())
-  }
-  const ready = Promise.withResolvers<void>()
-  waiting = { regions: perTable * TABLES.length, ready: ready.resolve }
-  afterTs = await pd.tso(stop.signal)
-  const tables = [...tableIds.keys()].map(String)
-  say({ prepared: { pd: playground.pd, sql: playground.sql, tables, afterTs: afterTs.toString() } })
-  await ready.promise
-  say({ registered: registrations.length })
+function register(request: ChangeDataRequest, write: Write): boolean {
+  const start = Buffer.from(decodeBytes(request.startKey).raw)
+  const tableId = start.length >= 9 ? start.readBigUInt64BE(1) ^ (1n << 63n) : 0n
+  const template = templates.get(tableId)
+  if (template === undefined) return false
+  const afterHandle = start.length >= 19 ? start.readBigUInt64BE(11) ^ (1n << 63n) : 0n
+  const { regionId, requestId, checkpointTs } = request
+  // A region that is asked for again goes on where it was; a scan begins anew.
+  const sent = mode === 'live' && checkpointTs > afterTs ? Number((checkpointTs - afterTs) / 2n) : 0
+  const rows = { template, mode, regionId, requestId, afterTs, afterHandle, scanRows, sent, nextEvent: 0 }
+  const registration = { ...rows, write, resolvedAt: 0 }
+  registrations.set(`${tableId} ${afterHandle}`, registration)
+  if (mode === 'live') void write(initializedFrame(registration))
+  if (registrations.size >= regionsWanted) registered.resolve()
+  return true
 }
 
-async function answerGo(): Promise<void> {
+function tablesOf(plan: FeedPlan): readonly BenchTable[] {
+  if (plan.tables.kind === 'four') return TABLES
+  return plan.tables.kind === 'many'
+    ? manyTables(plan.tables.count)
+    : wideTables(plan.tables.columns, plan.tables.textBytes)
+}
+
+async function answerPrepare(plan: FeedPlan) {
+  const tables = tablesOf(plan)
+  const perTable = Math.max(1, Math.round(plan.regions / tables.length))
+  const ids = await idsOf(plan.database, tables, perTable)
+  if (plan.regions === 1) await admin('/faults/merge', { all: true })
+  ;({ mode } = plan)
+  scanRows = Math.ceil(plan.rows / (perTable * tables.length))
+  registrations.clear()
+  templates.clear()
+  const distinct = Math.max(MIN_DISTINCT_ROWS, Math.floor(DISTINCT_ROWS / tables.length))
+  for (const table of tables) {
+    const id = ids.get(table.name) ?? 0n
+    templates.set(id, makeTemplate(table, id, mode, distinct))
+    // One at a time: the cluster's leases live in this thread too.
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  registered = Promise.withResolvers()
+  regionsWanted = perTable * tables.length
+  afterTs = await pd.tso(stop.signal)
+  return {
+    pd: playground.pd,
+    tables: [...ids.values()].map(String),
+    afterTs: afterTs.toString(),
+    bytesPerRow: rowBytes(tables),
+  }
+}
+
+async function answerRegistered(): Promise<number> {
+  await registered.promise
+  return registrations.size
+}
+
+/** Creates the tables of a database where it is new; they stay for later plans. */
+async function idsOf(database: string, tables: readonly BenchTable[], perTable: number): Promise<Map<string, bigint>> {
+  const known = databases.get(database)
+  if (known !== undefined && perTable === 1) return known
+  const ids = known ?? new Map<string, bigint>()
+  await sql.query(`CREATE DATABASE IF NOT EXISTS ${database}`)
+  await sql.query(`USE ${database}`)
+  for (const { name, ddl } of tables) {
+    if (known === undefined) {
+      await sql.query(ddl)
+      const answer = await fetch(`${playground.admin}/history?table=${database}.${name}`)
+      ids.set(name, BigInt(/"table":\s*"?(\d+)/.exec(await answer.text())?.[1] ?? '0'))
+    }
+    if (perTable > 1) await split(name, ids.get(name) ?? 0n, perTable)
+  }
+  databases.set(database, ids)
+  return ids
+}
+
+/** Regions are split at rows, so there is one where each region is to begin. */
+async function split(table: string, tableId: bigint, regions: number): Promise<void> {
+  for (let from = 0; from < regions; from += 1000) {
+    const rows = Array.from(
+      { length: Math.min(1000, regions - from) },
+      (_, at) => BigInt(from + at) * HANDLES_PER_REGION,
+    )
+    await sql.query(`REPLACE INTO ${table} (id) VALUES ${rows.map((id) => `(${id})`).join(', ')}`)
+  }
+  await admin('/faults/split', { tableId: Number(tableId), count: regions - 1 })
+}
+
+async function admin(path: string, body: unknown): Promise<void> {
+  const done = await fetch(`${playground.admin}${path}`, { method: 'POST', body: JSON.stringify(body) })
+  const answer = await done.text()
+  if (!done.ok && !answer.includes('there is only one region')) throw new Error(answer)
+}
+
+/** Bytes of a row's value as TiKV stores it, the mean of the tables. */
+function rowBytes(tables: readonly BenchTable[]): number {
+  const all = [...templates.values()].map((events) => {
+    const rows = events.reduce((sum, { ends }) => sum + ends.length, 0)
+    const values = events.reduce((sum, { valueBytes }) => sum + valueBytes, 0)
+    return values / rows
+  })
+  return all.reduce((sum, bytes) => sum + bytes, 0) / tables.length
+}
+
+async function answerSend({ rows, resolve }: SendOptions) {
+  const all = [...registrations.values()]
+  const perRegion = Math.ceil(rows / all.length)
+  const cpu = process.cpuUsage()
   let bytes = 0
-  let lastTs = 0n
-  await Promise.all(
-    registrations.map(async ({ request: { regionId, requestId }, write, frames }) => {
-      if (frames === undefined) return
-      for (const [at, frame] of frames.frames.entries()) {
-        await write(frame)
-        bytes += frame.length
-        const resolvedTs = frames.endTs[at]
-        if (at % FRAMES_PER_RESOLVED === FRAMES_PER_RESOLVED - 1 && resolvedTs !== undefined)
-          await write(resolvedFrame(regionId, requestId, resolvedTs))
+  const targets = new Map(all.map((each) => [each, each.sent + perRegion]))
+  // Regions take turns, a frame each.
+  const queue = all.filter((each) => each.sent < (targets.get(each) ?? 0))
+  const sender = async (): Promise<void> => {
+    for (let region = queue.shift(); region !== undefined; region = queue.shift()) {
+      const left = (targets.get(region) ?? 0) - region.sent
+      const frame = nextFrame(region, left)
+      bytes += frame.length
+      await region.write(frame)
+      const now = performance.now()
+      if (resolve && mode === 'live' && now - region.resolvedAt >= RESOLVED_INTERVAL_MS) {
+        region.resolvedAt = now
+        await region.write(resolvedFrame([region.regionId], region.requestId, commitTsOf(region, region.sent)))
       }
-      lastTs = frames.lastTs
-      await write(resolvedFrame(regionId, requestId, frames.lastTs))
-    }),
-  )
-  say({ sent: { bytes, lastTs: lastTs.toString(), rows: rowsPerRegion * registrations.length } })
+      if (region.sent < (targets.get(region) ?? 0)) queue.push(region)
+      else if (mode === 'scan') await region.write(initializedFrame(region))
+    }
+  }
+  await Promise.all(Array.from({ length: FRAMES_AT_ONCE }, sender))
+  const lastTs = all.reduce((most, each) => {
+    const ts = commitTsOf(each, each.sent)
+    return ts > most ? ts : most
+  }, 0n)
+  if (resolve) await sendResolved(all, lastTs)
+  const { user, system } = process.cpuUsage(cpu)
+  return { bytes, rows: perRegion * all.length, lastTs: lastTs.toString(), cpuMs: (user + system) / 1000 }
+}
+
+/** Rows at a steady rate, each with the time of its sending as its commit-ts; regions take turns. */
+async function answerTrickle({ rowsPerSecond, seconds }: TrickleOptions) {
+  const all = [...registrations.values()]
+  const cpu = process.cpuUsage()
+  const began = performance.now()
+  let bytes = 0
+  let rows = 0
+  let resolvedAt = 0
+  for (let tick = 1; tick <= (seconds * 1000) / TICK_MS; tick++) {
+    const frames = new Map<Write, Buffer[]>()
+    for (const due = Math.round((rowsPerSecond * tick * TICK_MS) / 1000); rows < due; rows++) {
+      const region = all[rows % all.length]
+      if (region === undefined) break
+      region.afterTs = tsOfMs(Date.now()) + 2n * BigInt(rows % TS_PER_MS) - 2n * BigInt(region.sent)
+      const ofStream = frames.get(region.write) ?? []
+      frames.set(region.write, ofStream)
+      ofStream.push(nextFrame(region, 1))
+    }
+    // One message after the other is one message with the Events of both.
+    for (const [write, ofStream] of frames) {
+      const frame = Buffer.concat(ofStream)
+      bytes += frame.length
+      await write(frame)
+    }
+    const now = performance.now()
+    if (now - resolvedAt >= RESOLVED_INTERVAL_MS) {
+      resolvedAt = now
+      await sendResolved(all, tsOfMs(Date.now()) - 1n)
+    }
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, began + tick * TICK_MS - performance.now())))
+  }
+  const lastTs = tsOfMs(Date.now() + 1)
+  await sendResolved(all, lastTs)
+  const { user, system } = process.cpuUsage(cpu)
+  return { bytes, rows, lastTs: lastTs.toString(), cpuMs: (user + system) / 1000 }
+}
+
+/** Tells every region's end, those of one request and stream together. */
+async function sendResolved(all: readonly Registration[], ts: bigint): Promise<void> {
+  const streams = Map.groupBy(all, ({ write }) => write)
+  for (const [write, ofStream] of streams)
+    for (const [requestId, regions] of Map.groupBy(ofStream, (each) => each.requestId))
+      for (let from = 0; from < regions.length; from += REGIONS_PER_RESOLVED) {
+        const some = regions.slice(from, from + REGIONS_PER_RESOLVED).map(({ regionId }) => regionId)
+        await write(resolvedFrame(some, requestId, ts))
+      }
 }
 
 function say(message: unknown): void {

@@ -42,10 +42,14 @@ function scramble(seed: number): number {
 }
 
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz0123456789 ,.-ABCDEFGHIJKLMNOPQRSTUVWX'
+const NOISE = Buffer.from(Array.from({ length: 1 << 16 }, (_, at) => LETTERS[scramble(at) % LETTERS.length]).join(''))
+/** A piece of noise: no compression makes much of it. */
 const text =
   (length: number) =>
-  (id: number): Value =>
-    Buffer.from(Array.from({ length }, (_, at) => LETTERS[scramble(id * 131 + at) % LETTERS.length]).join(''))
+  (id: number): Value => {
+    const from = scramble(id * 131 + length) % (NOISE.length - length)
+    return NOISE.subarray(from, from + length)
+  }
 const integer = (id: number): Value => id % 1_000_000
 const time = (id: number): Value => `2026-03-0${1 + (id % 9)} 10:20:30`
 

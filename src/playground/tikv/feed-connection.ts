@@ -67,8 +67,8 @@ export class FeedConnection {
     this.schedule()
   }
 
-  /** Sends the bytes of a message past the queue; resolves when they are written. */
-  sendFrame(frame: Buffer): Promise<void> {
+  /** Sends the bytes of a message past the queue; resolves when they are written. The same function for the whole life. */
+  readonly sendFrame = (frame: Buffer): Promise<void> => {
     const call: Pick<Writable, 'write'> = this.call
     return new Promise((resolve) => {
       if (this.closed) resolve()

@@ -25,7 +25,7 @@ const FEATURES: readonly string[] = ['stream-multiplexing']
 
 /** Answers registrations in the store's place, with frames made beforehand. */
 export interface Replay {
-  /** False where the store is to answer. `write` resolves when there is room for more. */
+  /** False where the store is to answer. `write` resolves when there is room for more; it is one function per stream. */
   (request: ChangeDataRequest, write: (frame: Buffer) => Promise<void>): boolean
 }
 
@@ -167,7 +167,7 @@ export class FeedService implements Disposable {
       (one) => one.connection === connection && one.requestId === requestId,
     )
     if (known) return refuse(FeedErrors.create({ duplicateRequest: { regionId } }))
-    if (this.options.replay?.(request, (frame) => connection.sendFrame(frame)) === true) return
+    if (this.options.replay?.(request, connection.sendFrame) === true) return
     const fault = this.cluster.faults.take()
     if (fault !== undefined) return refuse(injected(fault, regionId, this.cluster))
 

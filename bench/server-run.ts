@@ -1,0 +1,185 @@
+/** A whole server from the event feed to a sink, warmed up, then measured; CPU is that of its process with all threads. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { changefeed, cli, type ServerProcess, startServer } from '../test/support/stack.ts'
+import { waitFor } from '../test/support/process.ts'
+import type { Bench } from './case.ts'
+import type { FeedServer, TableSet } from './feed.ts'
+import type { FrameMode } from './frames.ts'
+import { cpuMs, peakMib } from './process-figures.ts'
+import { createProfileTaker } from './profile.ts'
+
+export interface ServerRun {
+  readonly sink: string
+  readonly rows: number
+  readonly tables?: TableSet
+  readonly regions?: number
+  readonly mode?: FrameMode
+  /** Rows that go through beforehand; none by default for a scan, which has but one go. */
+  readonly warmUp?: number
+  readonly workers?: number
+  readonly memoryQuota?: number
+  /** All rows arrive before any may leave: what is measured begins with the resolved-ts that lets them. */
+  readonly release?: boolean
+  /** Of another feed server than the bench's own. */
+  readonly feed?: FeedServer
+}
+
+export interface ServerFigures {
+  readonly rows: number
+  /** Rows before those. */
+  readonly warmUp: number
+  readonly seconds: number
+  readonly cpuSeconds: number
+  /** CPU of the process that made the rows, which shares the machine. */
+  readonly generatorCpuSeconds: number
+  readonly peakMib: number
+  /** What TiKV stores for a row. */
+  readonly bytesPerRow: number
+  /** Longest 1 % of the main thread's event loop delays, ms; undefined where the server does not tell. */
+  readonly mainDelayP99Ms: number | undefined
+}
+
+const WARM_UP = 250_000
+/** Beyond what any case needs: memory alone. */
+const QUOTA = 8 * 2 ** 30
+
+export async function runServer(bench: Bench, name: string, run: ServerRun): Promise<ServerFigures> {
+  const { tables = { kind: 'four' }, regions = 1, mode = 'live', release = false } = run
+  const feed = run.feed ?? (await bench.feed())
+  const database = databaseOf(tables, regions)
+  const prepared = await feed.prepare({ database, tables, regions, mode, rows: run.rows })
+  using profile = bench.profiles === undefined ? undefined : createProfileTaker()
+  const workers = run.workers === undefined ? [] : ['--data-workers', String(run.workers)]
+  const args = ['--log-level', 'error', ...workers]
+  await using server = await startServer({ pd: prepared.pd, args, ...(profile && { env: profile.env }) })
+  await createChangefeed(server, name, { run, database, afterTs: prepared.afterTs })
+  await feed.registered()
+
+  const warmUp = mode === 'scan' ? 0 : (run.warmUp ?? (bench.quick ? WARM_UP / 10 : WARM_UP))
+  const warm = warmUp > 0 ? await feed.send({ rows: warmUp, resolve: true }) : undefined
+  if (warm !== undefined) await reached(server, name, warm.lastTs)
+  const early = release ? await feed.send({ rows: run.rows, resolve: false }) : undefined
+  if (release) await settled(server)
+  const { pid } = server.process
+  await profile?.start()
+  await mainDelayP99Ms(server)
+  const cpu = cpuMs(pid)
+  const began = performance.now()
+  const sent = await feed.send({ rows: release ? 0 : run.rows, resolve: true })
+  await reached(server, name, sent.lastTs)
+  const [cpuSeconds, seconds] = [(cpuMs(pid) - cpu) / 1000, (performance.now() - began) / 1000]
+  const delay = await mainDelayP99Ms(server)
+  const rows = (early ?? sent).rows
+  if (profile !== undefined) bench.profiles?.push(await profile.stop(`${name}: ${rows} rows`))
+  const figures = {
+    rows,
+    warmUp: warm?.rows ?? 0,
+    seconds,
+    cpuSeconds,
+    generatorCpuSeconds: sent.cpuMs / 1000,
+    peakMib: peakMib(pid),
+    bytesPerRow: prepared.bytesPerRow,
+    mainDelayP99Ms: delay,
+  }
+  await cli(server, 'changefeed', 'remove', '--changefeed-id', name)
+  return figures
+}
+
+/** A server with a changefeed that has asked for all regions, for rows that come by themselves. */
+export async function startTrickle(
+  bench: Bench,
+  name: string,
+  run: Pick<ServerRun, 'sink' | 'tables' | 'regions'>,
+): Promise<{ readonly server: ServerProcess; readonly feed: FeedServer } & AsyncDisposable> {
+  const { tables = { kind: 'four' }, regions = 1 } = run
+  const feed = await bench.feed()
+  const database = databaseOf(tables, regions)
+  const prepared = await feed.prepare({ database, tables, regions, mode: 'live', rows: 0 })
+  await using stack = new AsyncDisposableStack()
+  const server = stack.use(await startServer({ pd: prepared.pd, args: ['--log-level', 'error'] }))
+  await createChangefeed(server, name, { run, database, afterTs: prepared.afterTs })
+  await feed.registered()
+  const owned = stack.move()
+  return { server, feed, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() }
+}
+
+interface ChangefeedOptions {
+  readonly run: Pick<ServerRun, 'sink' | 'memoryQuota'>
+  readonly database: string
+  readonly afterTs: string
+}
+
+async function createChangefeed(server: ServerProcess, id: string, options: ChangefeedOptions): Promise<void> {
+  const { run, database, afterTs } = options
+  using config = configFile(database, run.memoryQuota ?? QUOTA)
+  const create = ['--changefeed-id', id, '--sink-uri', run.sink, '--start-ts', afterTs]
+  await cli(server, 'changefeed', 'create', ...create, '--config', config.path, '--no-confirm')
+}
+
+/** Tables that are split otherwise are others. */
+export function databaseOf(tables: TableSet, regions: number): string {
+  const set =
+    tables.kind === 'four'
+      ? 'four'
+      : tables.kind === 'many'
+        ? `many_${tables.count}`
+        : `wide_${tables.columns}_${tables.textBytes}`
+  return regions === 1 ? `bench_${set}` : `bench_${set}_${regions}`
+}
+
+function configFile(database: string, memoryQuota: number): { readonly path: string } & Disposable {
+  const folder = mkdtempSync(join(tmpdir(), 'tidewire-bench-'))
+  const path = join(folder, 'changefeed.toml')
+  writeFileSync(path, `memory-quota = ${memoryQuota}\n[filter]\nrules = ["${database}.*"]\n`)
+  return { path, [Symbol.dispose]: () => rmSync(folder, { recursive: true }) }
+}
+
+/** Resolves when everything at or below `ts` is out; rejects when the changefeed fails. */
+export async function reached(server: ServerProcess, id: string, ts: string): Promise<void> {
+  await waitFor(
+    `${id} to reach ${ts}`,
+    async () => {
+      const found = await changefeed(server, id)
+      if (found.state === 'failed' || found.error !== undefined) throw new Error(`${id}: ${found.error?.message}`)
+      return BigInt(found.checkpoint_ts) >= BigInt(ts)
+    },
+    900_000,
+  )
+}
+
+/** Waits until the server has nothing more to do with what it was sent. */
+async function settled(server: ServerProcess): Promise<void> {
+  const { pid } = server.process
+  let before = -Infinity
+  await waitFor('the server to be idle', async () => {
+    const now = cpuMs(pid)
+    const idle = now - before < 50
+    before = now
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    return idle
+  })
+}
+
+/** Since it was last asked. */
+async function mainDelayP99Ms(server: ServerProcess): Promise<number | undefined> {
+  const text = await (await fetch(`${server.url}/metrics`)).text()
+  const found = /^tidewire_event_loop_delay_seconds\{(?=[^}]*thread="main")(?=[^}]*quantile="0.99")[^}]*\} (\S+)/m.exec(
+    text,
+  )
+  return found === null ? undefined : Number(found[1]) * 1000
+}
+
+/** The figures that every case with a server has. */
+export function reportServer(bench: Bench, name: string, figures: ServerFigures): void {
+  const { rows, seconds, cpuSeconds, generatorCpuSeconds } = figures
+  bench.report(`${name}-rows-per-core`, rows / cpuSeconds, 'rows/s')
+  bench.report(`${name}-us-per-row`, (cpuSeconds * 1e6) / rows, 'us')
+  bench.report(`${name}-rate`, rows / seconds, 'rows/s')
+  bench.report(`${name}-generator-us-per-row`, (generatorCpuSeconds * 1e6) / rows, 'us')
+  bench.report(`${name}-rss`, figures.peakMib, 'MiB')
+  if (figures.mainDelayP99Ms !== undefined) bench.report(`${name}-main-delay-p99`, figures.mainDelayP99Ms, 'ms')
+}
+
+export const CANAL = 'protocol=canal-json&enable-tidb-extension=true'
