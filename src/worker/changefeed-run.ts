@@ -29,12 +29,13 @@ import { createSpanSorter } from '../sorter/sorter.ts'
 import type { Quota } from '../spill/quota.ts'
 import type { Spiller } from '../spill/spiller.ts'
 import { parseTableInfo } from '../tidb/table-info-json.ts'
-import { laterTs, maxTs, minTs, nextTs, type Ts, zeroTs } from '../tidb/ts.ts'
+import { laterTs, maxTs, nextTs, type Ts, zeroTs } from '../tidb/ts.ts'
 import type { EventFeed } from '../upstream/tikv/feed.ts'
 import { Bootstraps } from './bootstraps.ts'
 import type { ChangefeedLook, ChangefeedMetrics } from './metrics.ts'
 import { compileRowPlan, type Pass, type RowPlan } from './row-plan.ts'
 import { type InFlight, SpanRun } from './span-run.ts'
+import { SpanSet } from './span-set.ts'
 import { TableHistory } from './table-history.ts'
 
 /** Bytes of raw rows that one turn of a span reads. */
@@ -86,8 +87,10 @@ export class ChangefeedRun implements AsyncDisposable {
   readonly #quota: Quota
   readonly #arena: RowArena
   readonly #stop = new AbortController()
-  readonly #spans = new Map<number, SpanRun>()
+  readonly #spans = new SpanSet()
   readonly #tables = new Map<bigint, TableHistory>()
+  /** Tables with schema versions that may be dropped some day. */
+  readonly #changing = new Set<TableHistory>()
   readonly #ready: SpanRun[] = []
   /** undefined where the rows say everything themselves. */
   readonly #bootstraps: Bootstraps | undefined
@@ -127,7 +130,9 @@ export class ChangefeedRun implements AsyncDisposable {
   }
 
   addTable(schema: SchemaVersion): void {
-    this.#tableOf(schema.physicalId).add(schema)
+    const table = this.#tableOf(schema.physicalId)
+    table.add(schema)
+    this.#changing.add(table)
   }
 
   addSpan(message: AddSpan): void {
@@ -139,7 +144,7 @@ export class ChangefeedRun implements AsyncDisposable {
     const sorter = createSpanSorter(this.#arena, this.#parts.spiller)
     const span = new SpanRun(message.span, message.incarnation, message.checkpointTs, sorter)
     span.barrierTs = this.#barriers.get(tableId)
-    this.#spans.set(message.span.id, span)
+    this.#spans.add(span)
     if (this.#bootstraps?.allAtStart === true) {
       this.#unannounced.push(span)
       this.#wakeup.notify()
@@ -153,8 +158,10 @@ export class ChangefeedRun implements AsyncDisposable {
           this.#guard(() => {
             this.#parts.metrics.resolved++
             span.sorter.resolve(ts)
+            this.#spans.touch(span)
             this.#enqueue(span)
           }),
+        frame: () => this.#spans.touch(span),
         failed: (error) => this.#fail(error),
       },
       { filterLoop: this.#parts.open.config.bdrMode },
@@ -171,11 +178,11 @@ export class ChangefeedRun implements AsyncDisposable {
 
   grant(message: Grant): void {
     this.#grantTs = laterTs(this.#grantTs, message.globalTs)
-    this.#barriers = new Map(message.tables.map(({ physicalId, ts }) => [physicalId, ts]))
-    for (const span of this.#spans.values()) {
-      span.barrierTs = this.#barriers.get(span.span.tableId)
-      this.#enqueue(span)
+    if (message.tables.length > 0 || this.#barriers.size > 0) {
+      this.#barriers = new Map(message.tables.map(({ physicalId, ts }) => [physicalId, ts]))
+      for (const span of this.#spans.values()) span.barrierTs = this.#barriers.get(span.span.tableId)
     }
+    for (const span of this.#spans.granted()) this.#enqueue(span)
   }
 
   /** What was acknowledged since the call before, by span; spans without are left out. */
@@ -211,7 +218,13 @@ export class ChangefeedRun implements AsyncDisposable {
   }
 
   #enqueue(span: SpanRun): void {
-    if (span.queued || !span.readable(this.#grantTs)) return
+    if (span.queued) return
+    const next = span.nextTs
+    if (next === undefined) return
+    if (next > span.limit(this.#grantTs)) {
+      this.#spans.wait(span)
+      return
+    }
     span.queued = true
     this.#ready.push(span)
     this.#wakeup.notify()
@@ -233,6 +246,7 @@ export class ChangefeedRun implements AsyncDisposable {
         }
         span.queued = false
         await this.#turn(span, signal)
+        this.#spans.touch(span)
         this.#enqueue(span)
         if (performance.now() - turnBegan > TURN_MS) {
           await yieldToEvents()
@@ -377,6 +391,7 @@ export class ChangefeedRun implements AsyncDisposable {
 
   #acknowledged(span: SpanRun, batch: RawBatch, inFlight: InFlight, rows: number): void {
     span.acknowledge(inFlight)
+    this.#spans.touch(span)
     span.ackedBytes += batch.bytes
     span.ackedRows += rows
     this.#rows += rows
@@ -420,6 +435,7 @@ export class ChangefeedRun implements AsyncDisposable {
     for (const table of this.#tables.values()) table.forgetPlans()
     for (const span of this.#spans.values()) {
       span.rewind()
+      this.#spans.touch(span)
       if (span.removing && span.idle) this.#removeIfIdle(span)
       else this.#enqueue(span)
     }
@@ -473,19 +489,15 @@ export class ChangefeedRun implements AsyncDisposable {
   #tick(): void {
     if (this.#failed) return
     this.#guard(() => this.#announceDueTables())
-    let checkpointTs: Ts = maxTs
-    let resolvedTs: Ts = maxTs
-    for (const span of this.#spans.values()) {
-      span.advance(this.#grantTs)
-      checkpointTs = minTs(checkpointTs, span.checkpointTs)
-      resolvedTs = minTs(resolvedTs, laterTs(span.sorter.resolvedTs, span.checkpointTs))
-      this.#countFeed(span, span.subscription?.bytes ?? 0)
-    }
+    const changed = this.#spans.advance(this.#grantTs, (span) => this.#countFeed(span, span.subscription?.bytes ?? 0))
     this.#guard(() => this.#parts.spiller.relieve())
+    if (!changed) return
+    const { checkpointTs, resolvedTs } = this.#spans.least()
     const state = `${this.#spanSeq} ${checkpointTs} ${resolvedTs} ${this.#rows}`
     if (state === this.#reported) return
     this.#reported = state
-    for (const table of this.#tables.values()) if (checkpointTs !== maxTs) table.release(checkpointTs)
+    if (checkpointTs !== maxTs)
+      for (const table of this.#changing) if (table.release(checkpointTs)) this.#changing.delete(table)
     this.#parts.post({
       type: 'progress',
       epoch: this.#parts.open.epoch,
@@ -493,22 +505,10 @@ export class ChangefeedRun implements AsyncDisposable {
       spans: this.#spans.size,
       checkpointTs,
       resolvedTs,
-      slowest: this.#slowest(),
+      slowest: this.#spans.slowest(SLOWEST_SPANS),
       rows: this.#rows,
       lastSyncedTs: this.#lastSyncedTs,
     })
-  }
-
-  #slowest() {
-    const spans = [...this.#spans.values()]
-    const slowest =
-      spans.length <= SLOWEST_SPANS ? spans : spans.toSorted((a, b) => (a.checkpointTs < b.checkpointTs ? -1 : 1))
-    return slowest.slice(0, SLOWEST_SPANS).map((span) => ({
-      spanId: span.span.id,
-      physicalId: span.span.tableId,
-      checkpointTs: span.checkpointTs,
-      resolvedTs: span.sorter.resolvedTs,
-    }))
   }
 
   #look(): ChangefeedLook {
@@ -523,12 +523,15 @@ export class ChangefeedRun implements AsyncDisposable {
   }
 
   #removeIfIdle(span: SpanRun): void {
-    if (!span.idle || !this.#spans.delete(span.span.id)) return
+    if (!span.idle || !this.#spans.delete(span)) return
+    span.settle()
     span.advance(this.#grantTs)
     const { span: removed, incarnation, checkpointTs } = span
     this.#discard(span)
-    if (--this.#tableOf(removed.tableId).spans === 0) {
+    const table = this.#tableOf(removed.tableId)
+    if (--table.spans === 0) {
       this.#tables.delete(removed.tableId)
+      this.#changing.delete(table)
       this.#bootstraps?.drop(removed.tableId)
     }
     const { epoch } = this.#parts.open

@@ -23,6 +23,8 @@ export class SpanRun {
   feedBytes = 0
   /** True while the span waits in the run's queue for its turn. */
   queued = false
+  /** True while the run's set of spans has it listed for its next look. */
+  touched = false
   removing = false
   checkpointTs: Ts
   /** The table's own barrier, where it has one below the global grant. */
@@ -33,6 +35,8 @@ export class SpanRun {
   #cursor: SorterCursor
   #inFlight: InFlight[] = []
   #pass: Pass = 'all'
+  /** Nothing at or below it is still to be acknowledged, and nothing more will come; of the last {@link settle}. */
+  #settledTs: Ts
   /** The greatest commitTs that was ever read, and may have reached the sink. */
   #sentTs: Ts
 
@@ -40,7 +44,7 @@ export class SpanRun {
     this.span = span
     this.incarnation = incarnation
     this.checkpointTs = checkpointTs
-    this.#sentTs = checkpointTs
+    this.#sentTs = this.#settledTs = checkpointTs
     this.sorter = sorter
     this.#cursor = sorter.cursor(checkpointTs)
   }
@@ -61,9 +65,9 @@ export class SpanRun {
     return this.removing ? minTs(granted, this.#sentTs) : granted
   }
 
-  readable(grantTs: Ts): boolean {
-    const next = this.#cursor.peek()
-    return next !== undefined && next <= this.limit(grantTs)
+  /** commitTs of the next row that is resolved, where there is one. */
+  get nextTs(): Ts | undefined {
+    return this.#cursor.peek()
   }
 
   /** Reads the next batch; it counts as in flight until {@link acknowledge}. */
@@ -103,16 +107,19 @@ export class SpanRun {
     this.#shift()
   }
 
-  /** Moves the checkpoint to what is acknowledged, and frees the sorter up to it. */
+  /** Takes note of what was resolved, read and acknowledged. */
+  settle(): void {
+    const pending = this.#inFlight[0]?.firstTs ?? this.#cursor.peek()
+    const { resolvedTs } = this.sorter
+    this.#settledTs = pending === undefined ? resolvedTs : minTs(previousTs(pending), resolvedTs)
+  }
+
+  /** Moves the checkpoint as far as rows are settled and granted, and frees the sorter up to it. */
   advance(grantTs: Ts): void {
-    const oldest = this.#inFlight[0]?.firstTs
-    const next = this.#cursor.peek()
-    const limit = minTs(this.sorter.resolvedTs, this.#granted(grantTs))
-    const reached =
-      oldest !== undefined ? previousTs(oldest) : next !== undefined && next <= limit ? previousTs(next) : limit
+    const reached = minTs(this.#settledTs, this.#granted(grantTs))
     if (reached <= this.checkpointTs) return
-    this.checkpointTs = laterTs(this.checkpointTs, reached)
-    this.sorter.release(this.checkpointTs)
+    this.checkpointTs = reached
+    this.sorter.release(reached)
   }
 
   /** After the sink was lost: reading begins again above the checkpoint. */

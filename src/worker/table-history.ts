@@ -49,9 +49,10 @@ export class TableHistory {
     for (const version of this.#versions) version.plan = undefined
   }
 
-  /** Drops the versions that no row above `checkpointTs` can need. */
-  release(checkpointTs: Ts): void {
+  /** Drops the versions that no row above `checkpointTs` can need. True when there is no more than one left. */
+  release(checkpointTs: Ts): boolean {
     const last = this.#versions.findLastIndex(({ schema }) => schema.version <= checkpointTs)
     if (last > 0) this.#versions = this.#versions.slice(last)
+    return this.#versions.length <= 1
   }
 }

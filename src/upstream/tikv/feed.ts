@@ -9,6 +9,8 @@ import type { Ts } from '../../tidb/ts.ts'
 export interface FeedSink {
   /** One object serves for all rows, and its bytes are the received frame's: copy what must outlive the call. */
   row(row: RawRow): void
+  /** At the end of a frame with something for the subscription, after its rows: `bytes` may be another. */
+  frame?(): void
   /** Nothing at or below `ts` will still arrive for the whole range; grows strictly. */
   resolved(ts: Ts): void
   /** The subscription is dead (fatal for its changefeed); nothing follows. */

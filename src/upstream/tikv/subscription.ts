@@ -103,7 +103,9 @@ export class FeedSubscription implements Subscription, FeedOwner {
   /** At the end of a frame, whose rows were given: lets go of it, then perhaps tells a resolved-ts. */
   endFrame(): void {
     this.unmatched.retain()
-    if (!this.dirty || this.stopped) return
+    if (this.stopped) return
+    this.#sink.frame?.()
+    if (!this.dirty) return
     const waitMs = this.#lookedAt + ADVANCE_MS - this.#clock.monotonic()
     if (waitMs <= 0 || this.lock.size <= SMALL) this.#advance()
     else if (!this.#looking) {
