@@ -7,9 +7,10 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
 /** CRC-32 (IEEE) in three steps, so that a prefix is computed once; a loop beats node:zlib's call for short inputs. */
 export const CRC_START = -1
 
-export function crcBytes(state: number, bytes: Uint8Array): number {
+/** Of `bytes[start, end)`. */
+export function crcBytes(state: number, bytes: Uint8Array, start = 0, end = bytes.length): number {
   let crc = state
-  for (let i = 0; i < bytes.length; i++) crc = (TABLE[(crc ^ (bytes[i] ?? 0)) & 0xff] ?? 0) ^ (crc >>> 8)
+  for (let i = start; i < end; i++) crc = (TABLE[(crc ^ (bytes[i] ?? 0)) & 0xff] ?? 0) ^ (crc >>> 8)
   return crc
 }
 

@@ -4,7 +4,14 @@ import type { SinkSettings } from '../config/sink-settings.ts'
 import { parseTableRules, type TableRules } from '../config/table-rules.ts'
 import type { TableVersion } from '../event/table-version.ts'
 import { type ColumnSelection, createColumnSelectors } from './column-selector.ts'
-import { compilePartition, PARTITION_RULES, partitionWord, type PartitionOf } from './partition.ts'
+import {
+  compilePartition,
+  compileStoredPartition,
+  PARTITION_RULES,
+  partitionWord,
+  type PartitionOf,
+  type PartitionOfStored,
+} from './partition.ts'
 import { createTableRoutes, type TableRoutes } from './table-route.ts'
 import { compileTopic, type TopicOf } from './topic.ts'
 
@@ -14,6 +21,8 @@ export interface Dispatcher {
   topicOf(schema: string, table: string): string
   /** Of whole rows. Errors: `CDC:ErrDispatcherFailed`, as {@link Dispatcher.checkTable}. */
   compile(table: TableVersion, partitions: number): PartitionOf
+  /** The same of rows as they are stored. `cellOf`: the cell of each column of the table. */
+  compileStored(table: TableVersion, partitions: number, cellOf: readonly number[]): PartitionOfStored
   /** The columns that are sent; undefined = all. Error: `CDC:ErrColumnSelectorFailed` where no key is left. */
   selectColumns(table: TableVersion): ColumnSelection | undefined
   /** Names of tables downstream; undefined = as they are. */
@@ -84,6 +93,11 @@ export function createDispatcher(config: DispatchConfig, options: DispatcherOpti
   return {
     topicOf: (schema, table) => (table === '' ? options.defaultTopic : ruleOf(schema, table).topicOf(schema, table)),
     compile,
+    compileStored(table, partitions, cellOf) {
+      const { config: rule, place } = ruleOf(table.schema, table.table)
+      const setting = { partitions, place, sent: selectors.compile(table)?.positions }
+      return compileStoredPartition(rule, table, setting, cellOf)
+    },
     selectColumns: (table) => selectors.compile(table),
     routes: createTableRoutes(config.dispatchers, options),
     explain(schema, table) {

@@ -2,7 +2,12 @@ import { CdcError } from '../base/errors.ts'
 import { doubleText, floatText, plainDecimal } from '../base/float-text.ts'
 import type { DispatchRuleConfig } from '../config/replica-config.ts'
 import type { RowChange, Value, Values } from '../event/row-change.ts'
+import type { StoredRow } from '../event/stored-row.ts'
 import type { TableVersion } from '../event/table-version.ts'
+import { printCell } from '../tidb/cell-text.ts'
+import { Kind } from '../tidb/cell.ts'
+import { MAX_CELL_TEXT } from '../tidb/integer-text.ts'
+import { ABSENT_CELL, fromOf, NULL_CELL, type StoredCells } from '../tidb/stored-cells.ts'
 import { MysqlType } from '../tidb/table-info.ts'
 import { CRC_START, crcAscii, crcBytes, crcEnd } from './crc32.ts'
 
@@ -11,6 +16,9 @@ export const PARTITION_RULES = ['default', 'table', 'ts', 'index-value', 'rowid'
 
 /** Row → partition. */
 export type PartitionOf = (row: RowChange) => number
+
+/** The same of a row as it is stored. RangeError where a cell that it looks at is broken. */
+export type PartitionOfStored = (row: StoredRow) => number
 
 /** A column as it goes into the hash. */
 interface HashColumn {
@@ -35,23 +43,47 @@ export interface PartitionSetting {
 export function compilePartition(
   rule: DispatchRuleConfig,
   table: TableVersion,
-  { partitions, place, sent }: PartitionSetting,
+  setting: PartitionSetting,
 ): PartitionOf {
-  const isSent = ({ position }: HashColumn): boolean => sent?.includes(position) ?? true
-  switch (partitionWord(rule)) {
-    case 'ts': {
-      const count = BigInt(partitions)
-      return (row) => Number(row.commitTs % count)
-    }
-    case 'index-value':
-    case 'rowid':
-      return hashColumns(table, indexColumns(rule, table, place).filter(isSent), partitions)
-    case 'columns':
-      return hashColumns(table, listedColumns(rule, table, place).filter(isSent), partitions)
-    default: {
-      const partition = crcEnd(nameCrc(table)) % partitions
-      return () => partition
-    }
+  const { partitions } = setting
+  if (partitionWord(rule) === 'ts') {
+    const count = BigInt(partitions)
+    return (row) => Number(row.commitTs % count)
+  }
+  const columns = hashColumns(rule, table, setting)
+  const base = crcEnd(nameCrc(table))
+  if (columns.length === 0) return () => base % partitions
+  return ({ before, after }) => {
+    const values: Values = after ?? before ?? []
+    let hash = base
+    for (const { position, prefix, single } of columns)
+      hash ^= crcEnd(crcValue(prefix, values[position] ?? null, single))
+    return (hash >>> 0) % partitions
+  }
+}
+
+/** The same for rows as they are stored. `cellOf`: the cell of each column of the table. */
+export function compileStoredPartition(
+  rule: DispatchRuleConfig,
+  table: TableVersion,
+  setting: PartitionSetting,
+  cellOf: readonly number[],
+): PartitionOfStored {
+  const { partitions } = setting
+  if (partitionWord(rule) === 'ts') {
+    const ofHigh = 2 ** 32 % partitions
+    return ({ raw }) => ((raw.commitHigh % partitions) * ofHigh + raw.commitLow) % partitions
+  }
+  const columns = hashColumns(rule, table, setting)
+  const base = crcEnd(nameCrc(table))
+  const constant = base % partitions
+  if (columns.length === 0) return () => constant
+  return ({ before, after }) => {
+    const cells = after.present ? after : before
+    let hash = base
+    for (const { position, prefix, single } of columns)
+      hash ^= crcEnd(crcCell(prefix, cells, cellOf[position] ?? 0, single))
+    return (hash >>> 0) % partitions
   }
 }
 
@@ -63,29 +95,52 @@ const nameCrc = (table: TableVersion): number =>
 
 /** Columns of the whole row that a rule hashes; for people who ask. Errors: as {@link compilePartition}. */
 export function hashedColumns(rule: DispatchRuleConfig, table: TableVersion, setting: PartitionSetting): string[] {
-  const columns =
-    partitionWord(rule) === 'columns'
-      ? listedColumns(rule, table, setting.place)
-      : /^(?:index-value|rowid)$/.test(partitionWord(rule))
-        ? indexColumns(rule, table, setting.place)
-        : []
-  return columns.filter(({ position }) => setting.sent?.includes(position) ?? true).map(({ name }) => name)
+  return ruleColumns(rule, table, setting.place)
+    .filter(({ position }) => setting.sent?.includes(position) ?? true)
+    .map(({ name }) => name)
 }
 
-function hashColumns(table: TableVersion, columns: readonly HashColumn[], partitions: number): PartitionOf {
-  const base = crcEnd(nameCrc(table))
-  const hashed = columns.map(({ name, position }) => ({
-    position,
-    prefix: crcBytes(CRC_START, Buffer.from(name)),
-    single: table.columns[position]?.info.type.tp === MysqlType.Float,
-  }))
-  return ({ before, after }) => {
-    const values: Values = after ?? before ?? []
-    let hash = base
-    for (const { position, prefix, single } of hashed) {
-      hash ^= crcEnd(crcValue(prefix, values[position] ?? null, single))
-    }
-    return (hash >>> 0) % partitions
+/** What the rule hashes, of the columns that are sent; nothing where the partition is the table's. */
+function hashColumns(rule: DispatchRuleConfig, table: TableVersion, { place, sent }: PartitionSetting) {
+  return ruleColumns(rule, table, place)
+    .filter(({ position }) => sent?.includes(position) ?? true)
+    .map(({ name, position }) => ({
+      position,
+      prefix: crcBytes(CRC_START, Buffer.from(name)),
+      single: table.columns[position]?.info.type.tp === MysqlType.Float,
+    }))
+}
+
+function ruleColumns(rule: DispatchRuleConfig, table: TableVersion, place: string): readonly HashColumn[] {
+  switch (partitionWord(rule)) {
+    case 'index-value':
+    case 'rowid':
+      return indexColumns(rule, table, place)
+    case 'columns':
+      return listedColumns(rule, table, place)
+    default:
+      return []
+  }
+}
+
+const scratch = new Uint8Array(MAX_CELL_TEXT)
+
+function crcCell(state: number, cells: StoredCells, cell: number, single: boolean): number {
+  const start = cells.start[cell] ?? NULL_CELL
+  const format = cells.table.formats[cell]
+  if (start === NULL_CELL || start === ABSENT_CELL || format === undefined)
+    return crcValue(state, cells.value(cell), single)
+  const end = cells.end[cell] ?? 0
+  switch (format.kind) {
+    case Kind.Bytes:
+      return crcBytes(state, cells.bytesOf(start), fromOf(start), end)
+    case Kind.Float:
+    case Kind.Double:
+    case Kind.Json:
+    case Kind.Vector:
+      return crcValue(state, cells.value(cell), single)
+    default:
+      return crcBytes(state, scratch, 0, printCell(format, cells.bytesOf(start), fromOf(start), end, scratch, 0))
   }
 }
 

@@ -179,6 +179,7 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole(), disk
     dispatcher: {
       topicOf: () => 't',
       compile: () => () => 0,
+    compileStored: () => () => 0,
       selectColumns: () => undefined,
       routes: undefined,
       explain() {

@@ -455,16 +455,25 @@ export class ChangefeedRun implements AsyncDisposable {
     const partitions = await this.#partitionsOf(topic)
     const shown = selection?.table ?? table
     await protocol?.prepare?.(shown, topic, this.#stop.signal)
+    const integrity = this.#integrity()
     return compileRowPlan({
       table,
       topic,
       partitions,
-      mount: compileMounter(table, { timeZone: open.timeZone, integrity: this.#integrity() }),
+      mount: compileMounter(table, { timeZone: open.timeZone, integrity }),
       ignores: filter.compileRowFilter(table),
       partitionOf: dispatcher.compile(table, partitions),
       encoder: protocol?.compile(shown),
-      select: selection?.select,
+      selection,
       splitUpdates: splitsUpdates(open),
+      // A checksum is over the values of a whole row.
+      stored:
+        integrity === undefined
+          ? {
+              timeZone: open.timeZone,
+              partitionOf: (cellOf) => dispatcher.compileStored(table, partitions, cellOf),
+            }
+          : undefined,
     })
   }
 

@@ -31,7 +31,8 @@ function run(rows: readonly Sides[], splitUpdates: boolean, pass: 'all' | 'delet
     partitions: 1,
     mount: (raw) => changes[raw.key[0] ?? 0] as RowChange,
     ignores: undefined,
-    select: undefined,
+    selection: undefined,
+    stored: undefined,
     partitionOf: () => 0,
     encoder: {
       encode({ before, after, checksum: sums }, partition, out) {

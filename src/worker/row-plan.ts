@@ -1,9 +1,14 @@
 import type { RowEncoder } from '../codec/protocol.ts'
+import type { ColumnSelection } from '../dispatcher/column-selector.ts'
+import type { PartitionOfStored } from '../dispatcher/partition.ts'
 import type { Messages } from '../event/encoded.ts'
-import { RawRow, type RawRows } from '../event/raw-row.ts'
 import type { RawKv } from '../event/raw-kv.ts'
-import type { RowChange, Value, Values } from '../event/row-change.ts'
+import { RawRow, type RawRows } from '../event/raw-row.ts'
+import type { RowChange } from '../event/row-change.ts'
 import { ColumnFlag, type TableVersion } from '../event/table-version.ts'
+import { createMountedRows } from './mounted-rows.ts'
+import { Operation, type PlanRows } from './plan-rows.ts'
+import { createStoredRows } from './stored-rows.ts'
 
 /** Which rows of a transaction a pass over it sends; one larger than a batch is read twice, for its deletes first. */
 export type Pass = 'all' | 'deletes' | 'rest'
@@ -31,84 +36,122 @@ export interface RowPlanParts {
   readonly encoder: RowEncoder | undefined
   readonly splitUpdates: boolean
   /** The part of a row that the encoder gets; undefined = all of it. */
-  readonly select: ((row: RowChange) => RowChange) | undefined
+  readonly selection: ColumnSelection | undefined
+  /** What rows need that are encoded as they are stored; undefined = every row is mounted, whatever the protocol can do. */
+  readonly stored: StoredParts | undefined
+}
+
+export interface StoredParts {
+  /** As the mounter's. */
+  readonly timeZone: string
+  /** `cellOf`: the cell of each column of the table. */
+  readonly partitionOf: (cellOf: readonly number[]) => PartitionOfStored
 }
 
 export function compileRowPlan(parts: RowPlanParts): RowPlan {
-  const { table, topic, partitions, mount, ignores, partitionOf, encoder, select } = parts
+  const { table, topic, partitions, encoder } = parts
   const keyed = table.columns.flatMap(({ flags }, at) =>
     (flags & (ColumnFlag.UniqueKey | ColumnFlag.HandleKey)) === 0 ? [] : [at],
   )
   const splits = parts.splitUpdates && keyed.length > 0
-  const stored = new RawRow()
-
-  const send = (row: RowChange, out: Messages): void =>
-    encoder?.encode(select === undefined ? row : select(row), partitionOf(row), out)
-
-  const changesKey = (before: Values, after: Values): boolean =>
-    keyed.some((at) => !sameValue(before[at] ?? null, after[at] ?? null))
-
-  /** Rows of the transaction at hand that come after its deletes, and after its updates. */
-  const updates: RowChange[] = []
-  const inserts: RowChange[] = []
-
-  /** Sends deletes at once and keeps the others until {@link finish}. */
-  const take = (row: RowChange, pass: Pass, out: Messages): void => {
-    const { before, after } = row
-    if (before === undefined || after === undefined) {
-      if (after !== undefined) inserts.push(row)
-      else if (pass !== 'rest') send(row, out)
-    } else if (changesKey(before, after)) {
-      if (pass !== 'rest') send({ ...row, ...checksumOf(row, 'previous'), after: undefined }, out)
-      inserts.push({ ...row, ...checksumOf(row, 'current'), before: undefined })
-    } else {
-      updates.push(row)
-    }
-  }
-
-  const finish = (pass: Pass, out: Messages): void => {
-    if (pass !== 'deletes') {
-      for (const row of updates) send(row, out)
-      for (const row of inserts) send(row, out)
-    }
-    updates.length = 0
-    inserts.length = 0
-  }
-
+  // Chosen once per table version: filters look at values, as do checksums and protocols without a form for stored cells.
+  const fast = parts.stored !== undefined && parts.ignores === undefined && encoder?.encodeStored !== undefined
+  const row: PlanRows = fast ? createStoredRows(parts, parts.stored, keyed) : createMountedRows(parts, keyed)
+  const inOrder = splits ? new TransactionOrder(row) : undefined
   return {
     table,
     topic,
     partitions,
     splits,
     run(rows, from, to, pass, out) {
-      let last: RawKv | undefined
-      for (let at = from; at < to; at++) {
-        rows.read(at, stored)
-        const raw = stored.toRawKv()
-        if (splits && last !== undefined && (last.commitTs !== raw.commitTs || last.startTs !== raw.startTs)) {
-          finish(pass, out)
-        }
-        last = raw
-        const row = mount(raw)
-        // A delete without an old value: the key was written and deleted by the same transaction.
-        if ((row.before === undefined && row.after === undefined) || ignores?.(row) === true) continue
-        if (splits) take(row, pass, out)
-        else send(row, out)
+      if (inOrder !== undefined) inOrder.run(rows, from, to, pass, out)
+      else {
+        for (let at = from; at < to; at++) if (row.read(rows, at) !== Operation.Nothing) row.send(Operation.Update, out)
       }
-      if (splits) finish(pass, out)
       encoder?.flush(out)
     },
   }
 }
 
-/** Half of a split update has the checksum of its own side alone. */
-function checksumOf({ checksum }: RowChange, side: 'current' | 'previous'): Pick<RowChange, 'checksum'> {
-  return checksum === undefined ? {} : { checksum: { ...checksum, current: 0, previous: 0, [side]: checksum[side] } }
-}
+/**
+ * Sends the rows of each transaction so that no unique key is taken before it is free: deletes, among them those of updates
+ * that change a key, then the other updates, then inserts, among them those of such updates. Rows come as deletes, updates
+ * and inserts ({@link RawBatch}), so only updates ever wait, as positions; those of a transaction of one row do not.
+ */
+class TransactionOrder {
+  readonly #row: PlanRows
+  readonly #next = new RawRow()
+  /** Rows of the transaction at hand that wait: whole updates, and updates whose delete was sent. */
+  readonly #updates: number[] = []
+  readonly #inserts: number[] = []
 
-function sameValue(a: Value, b: Value): boolean {
-  if (a instanceof Uint8Array && b instanceof Uint8Array) return Buffer.compare(a, b) === 0
-  if (a instanceof Float32Array && b instanceof Float32Array)
-    return a.length === b.length && a.every((x, at) => x === b[at])
-  return a === b
+  constructor(row: PlanRows) {
+    this.#row = row
+  }
+
+  run(rows: RawRows, from: number, to: number, pass: Pass, out: Messages): void {
+    const row = this.#row
+    for (let at = from; at < to; at++) {
+      switch (row.read(rows, at)) {
+        case Operation.Delete:
+          if (pass !== 'rest') row.send(Operation.Delete, out)
+          break
+        case Operation.Update:
+          this.#takeUpdate(rows, at, to, pass, out)
+          break
+        case Operation.Insert:
+          if (pass === 'deletes') break
+          if (this.#waits) {
+            this.#sendWaiting(rows, out)
+            row.read(rows, at)
+          }
+          row.send(Operation.Insert, out)
+          break
+        default:
+      }
+      if (this.#waits && this.#isLast(rows, at, to)) this.#sendWaiting(rows, out)
+    }
+  }
+
+  #takeUpdate(rows: RawRows, at: number, to: number, pass: Pass, out: Messages): void {
+    const row = this.#row
+    if (row.changesKey()) {
+      if (pass !== 'rest') row.send(Operation.Delete, out)
+      if (pass !== 'deletes') this.#inserts.push(at)
+    } else if (pass !== 'deletes') {
+      if (!this.#waits && this.#isLast(rows, at, to)) row.send(Operation.Update, out)
+      else this.#updates.push(at)
+    }
+  }
+
+  get #waits(): boolean {
+    return this.#updates.length > 0 || this.#inserts.length > 0
+  }
+
+  /** Whether the row at hand is the last of its transaction in the batch. */
+  #isLast(rows: RawRows, at: number, to: number): boolean {
+    if (at + 1 >= to) return true
+    const { raw } = this.#row
+    const next = this.#next
+    rows.read(at + 1, next)
+    return (
+      next.commitLow !== raw.commitLow ||
+      next.commitHigh !== raw.commitHigh ||
+      next.startLow !== raw.startLow ||
+      next.startHigh !== raw.startHigh
+    )
+  }
+
+  #sendWaiting(rows: RawRows, out: Messages): void {
+    this.#sendAll(rows, this.#updates, Operation.Update, out)
+    this.#sendAll(rows, this.#inserts, Operation.Insert, out)
+  }
+
+  #sendAll(rows: RawRows, waiting: number[], operation: Operation, out: Messages): void {
+    for (let i = 0; i < waiting.length; i++) {
+      this.#row.read(rows, waiting[i] ?? 0)
+      this.#row.send(operation, out)
+    }
+    waiting.length = 0
+  }
 }
