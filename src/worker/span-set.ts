@@ -23,7 +23,7 @@ export class SpanSet {
     return this.#spans.get(id)
   }
 
-  values(): Iterable<SpanRun> {
+  values(): IteratorObject<SpanRun> {
     return this.#spans.values()
   }
 
