@@ -31,7 +31,7 @@ import {
 import { openWorkload, type Workload } from '../support/workload.ts'
 
 const SEED = Number(process.env['TIDEWIRE_SEED'] ?? Date.now() % 1_000_000)
-const MEMORY_QUOTA = 64 << 20
+const MEMORY_QUOTA = 512 << 10
 const withWorkers = (count: number) => ['--data-workers', String(count)]
 
 interface Case {

@@ -42,6 +42,8 @@ export interface PipelineResult {
   readonly changes: number
   /** With those that came again. */
   readonly messages: number
+  /** Bytes that went to run files, as far as the workers that wrote them were asked in time. */
+  readonly spilled: number
 }
 
 const WRITERS = 4
@@ -51,6 +53,8 @@ const KEYS = 60
 const PARTITIONS = 4
 /** How long the checkpoint may take to reach the end after the last fault, ms. */
 const ADVANCE_MS = 90_000
+/** Between two looks at what went to disk. */
+const ROUNDS_PER_LOOK = 5
 const CHANGEFEED = { namespace: 'default', id: 'model' }
 
 interface Table {
@@ -80,7 +84,7 @@ interface Model {
 export async function runPipelineModel(options: PipelineOptions, signal: AbortSignal): Promise<PipelineResult> {
   await using stack = new AsyncDisposableStack()
   const tail: string[] = []
-  const result = { rounds: 0, transactions: 0, changes: 0, messages: 0 }
+  const result = { rounds: 0, transactions: 0, changes: 0, messages: 0, spilled: 0 }
   try {
     const model = await openModel(options, tail, stack, signal)
     const { ledger } = model
@@ -90,6 +94,7 @@ export async function runPipelineModel(options: PipelineOptions, signal: AbortSi
       result.rounds++
       await lookAtCheckpoint(model, signal)
       if (ledger.faults.length > 0) throw new Error(ledger.faults.join('\n'))
+      if (result.rounds % ROUNDS_PER_LOOK === 0) result.spilled += await spilledBytes(model, signal)
       options.onRound?.(`seed ${options.seed}: round ${result.rounds}, ${ledger.arrived} messages`)
     }
     await settle(model, signal)
@@ -343,6 +348,12 @@ async function lookAtCheckpoint({ server, ledger }: Model, signal: AbortSignal):
 
 const isPast = async (model: Model, ts: bigint, signal: AbortSignal): Promise<boolean> =>
   (await lookAtCheckpoint(model, signal)) >= ts
+
+async function spilledBytes({ server }: Model, signal: AbortSignal): Promise<number> {
+  const text = await server.handle.metricsText(signal)
+  const found = [...text.matchAll(/^tidewire_spilled_bytes_total\{.*\} (\S+)$/gm)]
+  return found.reduce((sum, [, value]) => sum + Number(value), 0)
+}
 
 /** What the cluster says was changed in (after, upTo]. */
 async function expectedChanges(model: Model, after: bigint, upTo: bigint): Promise<Set<string>> {
