@@ -201,3 +201,18 @@ test('small answers have TiCDC’s shapes', () =>
     assert.deepEqual(await call('POST', '/api/v2/log', '{"log_level":"debug"}'), { status: 200, text: '{}' })
     assert.equal(server.level, 'debug')
   }))
+
+test('tables are moved and rebalanced over v1, with 202 and no body', () =>
+  withApi(async (call, server) => {
+    await call('POST', '/api/v2/changefeeds', create('one'))
+    const moved = await call(
+      'POST',
+      '/api/v1/changefeeds/one/tables/move_table',
+      '{"capture_id":"b0f1","table_id":9007199254740993}',
+    )
+    assert.deepEqual(moved, { status: 202, text: '' })
+    const balanced = await call('POST', '/api/v1/changefeeds/one/tables/rebalance_table')
+    assert.deepEqual(balanced, { status: 202, text: '' })
+    assert.deepEqual(server.calls.slice(-2), ['move default/one 9007199254740993 to b0f1', 'rebalance default/one'])
+    assert.equal((await call('POST', '/api/v1/changefeeds/none/tables/rebalance_table')).status, 400)
+  }))

@@ -111,6 +111,14 @@ export function createFakeServer(): FakeServer {
       changefeeds.delete(changefeedKey(id))
       return detail
     },
+    async moveTable(id, captureId, tableId) {
+      find(id)
+      calls.push(`move ${changefeedKey(id)} ${tableId} to ${captureId}`)
+    },
+    async rebalanceTables(id) {
+      find(id)
+      calls.push(`rebalance ${changefeedKey(id)}`)
+    },
     async listChangefeeds({ namespace, states }) {
       const wanted: readonly ChangefeedState[] | 'all' = states ?? ['normal', 'stopped', 'failed', 'warning', 'pending']
       return [...changefeeds.values()].filter(

@@ -1,6 +1,6 @@
 import { capture, changefeedSummary, serverStatus } from './answers.ts'
 import { sendJson, type Routes } from './api.ts'
-import { changefeedIdOf, queryText, statesOf, type Query } from './requests.ts'
+import { changefeedIdOf, parseBody, queryText, statesOf, stringMember, tsMember, type Query } from './requests.ts'
 
 /**
  * The part of `/api/v1` that cluster tools call (reference: interface, sections 5.7 and 9): default namespace only, bare
@@ -34,6 +34,18 @@ export function serveV1({ http, handle, asOwner, signal }: Routes): void {
   })
   http.post<{ Params: { id: string } }>('/api/v1/changefeeds/:id/resume', async (request, reply) => {
     await asOwner((server) => server.resumeChangefeed(changefeedIdOf('', request.params.id), {}, signal))
+    return reply.code(202).send()
+  })
+  http.post<{ Params: { id: string } }>('/api/v1/changefeeds/:id/tables/rebalance_table', async (request, reply) => {
+    await asOwner((server) => server.rebalanceTables(changefeedIdOf('', request.params.id), signal))
+    return reply.code(202).send()
+  })
+  http.post<{ Params: { id: string } }>('/api/v1/changefeeds/:id/tables/move_table', async (request, reply) => {
+    const id = changefeedIdOf('', request.params.id)
+    const body = parseBody(request.body, { required: true })
+    const captureId = stringMember(body, 'capture_id')
+    const tableId = tsMember(body, 'table_id')
+    await asOwner((server) => server.moveTable(id, captureId, tableId, signal))
     return reply.code(202).send()
   })
   http.delete<{ Params: { id: string } }>('/api/v1/changefeeds/:id', async (request, reply) => {

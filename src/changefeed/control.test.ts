@@ -115,6 +115,7 @@ async function start(
     clock: hastyClock,
     log: silentLog,
     failPoints: noFailPoints,
+    releaseQuota() {},
     sinkMemory: () => new SharedArrayBuffer(0),
     scanRegions: async () => [],
     onRunning: () => running.resolve(),

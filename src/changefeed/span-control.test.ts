@@ -48,6 +48,7 @@ async function start(
     epoch: 2n,
     config: defaultReplicaConfig,
     sink: { scheme: options.scheme ?? 'blackhole', codec: undefined } as SpanControlParts['sink'], // as far as it is looked at
+    releaseQuota() {},
     sinkMemory: () => new SharedArrayBuffer(0),
     tracker: {
       tablesAt: () => tables,

@@ -6,7 +6,7 @@ import type { SinkSettings } from '../config/sink-settings.ts'
 import type { ChangefeedId } from '../event/changefeed.ts'
 import type { ReplicatedTable, SchemaTracker } from '../schema/tracker.ts'
 import { tableRecordRange } from '../tidb/key.ts'
-import type { Ts } from '../tidb/ts.ts'
+import { type Ts, zeroTs } from '../tidb/ts.ts'
 import { type BalanceStep, nextBalanceStep, type WorkerLoad } from './balance.ts'
 import type { ChangefeedMessage, Grant, LoadReport, SpanLoad, ToWorker } from './messages.ts'
 import { cutRange, type ScanRegions, surveyRegions } from './region-survey.ts'
@@ -32,6 +32,8 @@ export interface SpanControlParts {
   readonly sink: SinkSettings
   readonly timeZone: string
   readonly quota: SharedArrayBuffer
+  /** Frees what a worker held of it whose thread has ended. */
+  readonly releaseQuota: (worker: number) => void
   /** Memory of the sink of each worker (sink/sink-memory). */
   readonly sinkMemory: (worker: number) => SharedArrayBuffer
   readonly tracker: SchemaTracker
@@ -60,10 +62,9 @@ export async function surveyTables(
   signal: AbortSignal,
 ): Promise<ReadonlyMap<bigint, readonly Uint8Array[]>> {
   if (workers.size === 1) return new Map()
-  const rules = createSpanRules(sink, config)
+  const rules = createSpanRules(sink, config, () => true)
   const tables = tracker.tablesAt(ts)
-  if (!tables.some(({ schema, table }) => rules.splittable(schema, table, Infinity, Infinity)) && tables.length < 2)
-    return new Map()
+  if (tables.length < 2 && !tables.some((table) => rules.splittable(table, Infinity, Infinity))) return new Map()
   const ids = tables.map(({ physicalId }) => physicalId)
   const limited = AbortSignal.any([signal, AbortSignal.timeout(SURVEY_TIMEOUT_MS)])
   try {
@@ -85,6 +86,8 @@ export class SpanControl {
   readonly #loads: (WorkerLoad | undefined)[]
   readonly #lostAt: number[]
   #names = new Map<bigint, ReplicatedTable>()
+  /** The tables' schema can be asked for from here on. */
+  #schemaTs: Ts = zeroTs
   #grant: Grant | undefined
   #changedAt: number
   /** The step that the round before asked for: only an imbalance that lasts is worth one. */
@@ -95,7 +98,7 @@ export class SpanControl {
     const { workers, sink, config, epoch, clock } = parts
     this.#parts = parts
     this.#signal = signal
-    this.#rules = createSpanRules(sink, config)
+    this.#rules = createSpanRules(sink, config, (table) => this.#isClustered(table))
     this.#table = new SpanTable(workers.size, Number(epoch % BigInt(workers.size)))
     this.#loads = Array.from({ length: workers.size }, () => undefined)
     this.#lostAt = Array.from({ length: workers.size }, () => -Infinity)
@@ -117,13 +120,14 @@ export class SpanControl {
     borders: ReadonlyMap<bigint, readonly Uint8Array[]> = new Map(),
   ): void {
     this.#names = new Map(tables.map((table) => [table.physicalId, table]))
+    this.#schemaTs = checkpointTs
     for (const tableId of [...this.#table.tableIds()])
       if (!this.#names.has(tableId)) this.#perform(this.#table.dropTable(tableId))
     const added = tables.filter(({ physicalId }) => !this.#table.has(physicalId))
     const regions = added.reduce((sum, { physicalId }) => sum + (borders.get(physicalId)?.length ?? 0) + 1, 0)
     const pieces = added.map((table) => {
       const cuts = borders.get(table.physicalId) ?? []
-      return { tableId: table.physicalId, pieces: this.#cut(table, cuts, regions, 0), weight: cuts.length + 1 }
+      return { tableId: table.physicalId, pieces: this.#cut(table, cuts, regions), weight: cuts.length + 1 }
     })
     for (const { tableId, pieces: parts } of pieces.toSorted((a, b) => b.weight - a.weight))
       this.#perform(this.#table.addTable(tableId, parts, checkpointTs))
@@ -164,6 +168,7 @@ export class SpanControl {
       case 'worker-lost':
         this.#lostAt[worker] = this.#parts.clock.monotonic()
         this.#loads[worker] = undefined
+        this.#parts.releaseQuota(worker)
         this.#perform(this.#table.lost(worker))
         break
       case 'worker-started':
@@ -197,7 +202,7 @@ export class SpanControl {
     const regions = borders.reduce((sum, list) => sum + list.length + 1, 0)
     for (const [i, table] of tables.entries()) {
       const spans = this.#table.steadySpansOf(table.physicalId) ?? []
-      const pieces = this.#cut(table, borders[i] ?? [], regions, 0)
+      const pieces = this.#cut(table, borders[i] ?? [], regions)
       if (pieces.length === spans.length || spans.length === 0) continue
       if (spans.every((span) => this.#movable(span))) this.#replace(spans, pieces, this.#table.lightest())
     }
@@ -228,13 +233,13 @@ export class SpanControl {
   }
 
   /** Pieces of about as many regions for all workers, of a table that may be cut. */
-  #cut({ schema, table, physicalId }: ReplicatedTable, borders: readonly Uint8Array[], regions: number, rows: number) {
+  #cut(table: ReplicatedTable, borders: readonly Uint8Array[], regions: number): Piece[] {
     const { size } = this.#parts.workers
     const own = borders.length + 1
     const most = size * SPANS_PER_WORKER
-    const splittable = size > 1 && this.#rules.splittable(schema, table, own, rows)
+    const splittable = size > 1 && this.#rules.splittable(table, own, 0)
     const count = splittable ? Math.min(most, Math.ceil(own / Math.max(1, regions / most))) : 1
-    return cutRange(tableRecordRange(physicalId), borders, count)
+    return cutRange(tableRecordRange(table.physicalId), borders, count)
   }
 
   /** Looks at the loads when every worker has told its own, and takes the step that was asked for twice. */
@@ -273,7 +278,7 @@ export class SpanControl {
       const [borders = []] = await surveyRegions([span], scanRegions, this.#signal)
       const table = this.#names.get(span.tableId)
       if (table === undefined || this.#table.steady(span.id) !== owned || !this.#movable(owned)) return
-      if (!this.#rules.splittable(table.schema, table.table, borders.length + 1, rowsPerMinute)) return
+      if (!this.#rules.splittable(table, borders.length + 1, rowsPerMinute)) return
       const pieces = cutRange(span, borders, workers.size)
       if (pieces.length > 1) this.#replace([owned], pieces, to)
     } catch (error) {
@@ -292,7 +297,12 @@ export class SpanControl {
     if (table === undefined || !this.#movable(span)) return false
     const spans = this.#table.steadySpansOf(table.physicalId)
     if (spans === undefined || spans.length >= this.#parts.workers.size * SPANS_PER_WORKER) return false
-    return this.#rules.splittable(table.schema, table.table, Infinity, rowsPerMinute)
+    return this.#rules.splittable(table, Infinity, rowsPerMinute)
+  }
+
+  #isClustered({ physicalId }: ReplicatedTable): boolean {
+    const info = this.#parts.tracker.tableAt(physicalId, this.#schemaTs)?.info
+    return info?.pkIsHandle === true || info?.isCommonHandle === true
   }
 
   #move({ span, weight, worker }: OwnedSpan, to: number): void {

@@ -38,8 +38,6 @@ export function checkReplicaConfig(uri: string, given: ReplicaConfig, options: R
   checkIntegrity(config, faults)
   checkUnbuilt(config, faults)
   if (config.sink.enableKafkaSinkV2) faults.warn('sink.enable-kafka-sink-v2 is ignored: there is one Kafka sink')
-  if (config.scheduler.enableTableAcrossNodes)
-    faults.warn('scheduler.enable-table-across-nodes has no effect yet: tables are not split')
   faults.throwIfAny()
   if (sink === undefined) throw new TypeError('a sink without settings has faults')
   return { config, sink, warnings: faults.warnings }

@@ -313,9 +313,14 @@ export const REPLICA_CONFIG = table(
     ),
     scheduler: table(
       {
-        enableTableAcrossNodes: bool(false, { doc: 'Split large tables over captures; Kafka and blackhole.' }),
-        regionThreshold: int(100_000, { allowed: '>= 0' }),
-        writeKeyThreshold: int(0, { allowed: '>= 0' }),
+        enableTableAcrossNodes: bool(false, {
+          doc: 'Replicate large clustered tables in several spans, although that gives up the order of different rows in a partition; Kafka and blackhole. Tables dispatched by index-value or columns are split without it.',
+        }),
+        regionThreshold: int(100_000, { allowed: '>= 0', doc: 'Of more regions: large.' }),
+        writeKeyThreshold: int(0, {
+          allowed: '>= 0',
+          doc: 'Of more changed rows per minute: large; 0 = not looked at.',
+        }),
       },
       {
         retired: {

@@ -134,6 +134,13 @@ export interface ServerHandle {
   resumeChangefeed(id: ChangefeedId, options: ResumeOptions, signal: AbortSignal): Promise<void>
   /** Resolves when it is gone from etcd, with what it was; undefined when there was none. */
   removeChangefeed(id: ChangefeedId, signal: AbortSignal): Promise<ChangefeedDetail | undefined>
+  /**
+   * Gives a physical table to another data worker of the capture, as far as its sink allows. Errors:
+   * `CDC:ErrCaptureNotExist`, `CDC:ErrProcessorTableNotFound`.
+   */
+  moveTable(id: ChangefeedId, captureId: string, tableId: bigint, signal: AbortSignal): Promise<void>
+  /** Cuts and joins tables into spans as their regions are now. Resolves when that has begun. */
+  rebalanceTables(id: ChangefeedId, signal: AbortSignal): Promise<void>
   /** Sorted by id. `states`: those to list; `all`; undefined = normal, stopped, failed, warning, pending. */
   listChangefeeds(
     filter: { readonly namespace: string; readonly states?: readonly ChangefeedState[] | 'all' | undefined },

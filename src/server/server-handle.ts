@@ -113,6 +113,18 @@ export function createServerHandle(parts: HandleParts): ServerHandle {
       await present.remove(feed)
       return detail
     },
+    async moveTable(id, captureId, tableId) {
+      const { run, progress } = (await owner()).feed(id)
+      if (!session().captures.some((one) => one.id === captureId))
+        throw new CdcError('CDC:ErrCaptureNotExist', `capture not exists, ${captureId}`)
+      if (progress?.tableIds().includes(tableId) !== true)
+        throw new CdcError('CDC:ErrProcessorTableNotFound', `changefeed ${changefeedKey(id)} has no table ${tableId}`)
+      if (run?.commands?.moveTable(tableId) !== true)
+        log.warn('table stays where it is', { changefeed: changefeedKey(id), tableId })
+    },
+    async rebalanceTables(id, signal) {
+      await (await owner()).feed(id).run?.commands?.rebalance(signal)
+    },
     async listChangefeeds({ namespace, states }) {
       const wanted = states ?? LISTED_STATES
       return (await owner())

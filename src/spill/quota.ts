@@ -25,20 +25,29 @@ export interface Quota {
 const BEFORE = 0
 const AFTER = 1
 const LIMIT = 2
+/** From here on, what each worker holds of `BEFORE` and `AFTER`. */
+const OWN = 3
 /** Share of the quota for what lies after the cursor; the rest is for what lies before it. */
 const AFTER_SHARE = 0.4
 /** How long a waiter sleeps before it looks at what other workers freed. */
 const POLL_MS = 10
 
-export const createQuotaMemory = (limitBytes: number): SharedArrayBuffer => {
-  const shared = new SharedArrayBuffer(3 * BigInt64Array.BYTES_PER_ELEMENT)
+export const createQuotaMemory = (limitBytes: number, workers = 1): SharedArrayBuffer => {
+  const shared = new SharedArrayBuffer((OWN + 2 * workers) * BigInt64Array.BYTES_PER_ELEMENT)
   new BigInt64Array(shared)[LIMIT] = BigInt(limitBytes)
   return shared
 }
 
-/** Opens the quota that {@link createQuotaMemory} made; every worker of the changefeed opens the same memory. */
-export function openQuota(shared: SharedArrayBuffer): Quota {
+/** Frees what a worker held whose thread has ended. */
+export function forgetWorker(shared: SharedArrayBuffer, worker: number): void {
   const cells = new BigInt64Array(shared)
+  for (const part of [BEFORE, AFTER]) Atomics.sub(cells, part, Atomics.exchange(cells, OWN + 2 * worker + part, 0n))
+}
+
+/** Opens the quota that {@link createQuotaMemory} made, for one of its workers; all open the same memory. */
+export function openQuota(shared: SharedArrayBuffer, worker = 0): Quota {
+  const cells = new BigInt64Array(shared)
+  const own = OWN + 2 * worker
   const limitBytes = Number(cells[LIMIT])
   const afterLimit = BigInt(Math.floor(limitBytes * AFTER_SHARE))
   let wake = Promise.withResolvers<void>()
@@ -47,7 +56,9 @@ export function openQuota(shared: SharedArrayBuffer): Quota {
     for (;;) {
       const held = Atomics.load(cells, AFTER)
       if (held > 0n && held + bytes > afterLimit) return false
-      if (Atomics.compareExchange(cells, AFTER, held, held + bytes) === held) return true
+      if (Atomics.compareExchange(cells, AFTER, held, held + bytes) !== held) continue
+      Atomics.add(cells, own + AFTER, bytes)
+      return true
     }
   }
 
@@ -57,6 +68,7 @@ export function openQuota(shared: SharedArrayBuffer): Quota {
     used: () => ({ before: Number(Atomics.load(cells, BEFORE)), after: Number(Atomics.load(cells, AFTER)) }),
     addBefore(bytes) {
       Atomics.add(cells, BEFORE, BigInt(bytes))
+      Atomics.add(cells, own + BEFORE, BigInt(bytes))
     },
     crowded: () => Number(Atomics.load(cells, BEFORE)) > limitBytes * (1 - AFTER_SHARE),
     exceeded: () => Number(Atomics.load(cells, BEFORE) + Atomics.load(cells, AFTER)) > limitBytes,
@@ -72,6 +84,7 @@ export function openQuota(shared: SharedArrayBuffer): Quota {
     },
     releaseAfter(bytes) {
       Atomics.sub(cells, AFTER, BigInt(bytes))
+      Atomics.sub(cells, own + AFTER, BigInt(bytes))
       wake.resolve()
     },
   }

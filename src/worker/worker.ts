@@ -100,7 +100,7 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
         observer: observerOf(changefeed, metrics.stages),
       }),
       openSink: (signal) => openRowSink(sink, context, signal),
-      spiller: new Spiller(openQuota(message.quota), new RunFiles(runFiles, disk)),
+      spiller: new Spiller(openQuota(message.quota, start.index), new RunFiles(runFiles, disk)),
       protocol,
       dispatcher,
       filter: createFilter(config.filter, {

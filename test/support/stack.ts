@@ -80,11 +80,16 @@ export async function cli(server: ServerProcess, ...args: readonly string[]): Pr
   return stdout
 }
 
+export interface ChangefeedAnswer {
+  readonly state: string
+  readonly checkpoint_ts: bigint
+  readonly error?: { readonly code: string; readonly message: string }
+  /** Absent where nothing runs. */
+  readonly task_status?: readonly { readonly capture_id: string; readonly table_ids: readonly bigint[] }[]
+}
+
 /** The changefeed as the API shows it; 64-bit numbers as bigint. */
-export async function changefeed(
-  server: ServerProcess,
-  id: string,
-): Promise<{ state: string; checkpoint_ts: bigint; error?: { code: string; message: string } }> {
+export async function changefeed(server: ServerProcess, id: string): Promise<ChangefeedAnswer> {
   const answer = await fetch(`${server.url}/api/v2/changefeeds/${id}`)
   const text = await answer.text()
   const exact = (_key: string, value: unknown, context?: { readonly source?: string }): unknown =>

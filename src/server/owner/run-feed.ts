@@ -19,7 +19,7 @@ import { createSchemaTracker } from '../../schema/tracker.ts'
 import { dropSinkMetrics } from '../../sink/metrics.ts'
 import { prepareSink } from '../../sink/open-sink.ts'
 import { openSinkMemory } from '../../sink/sink-memory.ts'
-import { createQuotaMemory } from '../../spill/quota.ts'
+import { createQuotaMemory, forgetWorker } from '../../spill/quota.ts'
 import type { PdClient, SecurityOptions } from '../../upstream/pd/pd.ts'
 import { openEventFeed } from '../../upstream/tikv/event-feed.ts'
 import { openSnapshot } from '../../upstream/tikv/kv-snapshot.ts'
@@ -84,6 +84,7 @@ export async function runFeed(parts: FeedParts, environment: FeedEnvironment, si
   await using events = openEventFeed({ pd, security, log, clock })
   for (const warning of plan.warnings) log.warn('the stored configuration is not what it should be', { warning })
   log.info('changefeed starts', { checkpointTs: status.checkpointTs, ddlStartTs: startTs, epoch: info.epoch })
+  const quota = createQuotaMemory(config.memoryQuota, environment.workers.size)
   await runChangefeed(
     {
       changefeed,
@@ -91,7 +92,8 @@ export async function runFeed(parts: FeedParts, environment: FeedEnvironment, si
       config,
       sink,
       timeZone,
-      quota: createQuotaMemory(config.memoryQuota),
+      quota,
+      releaseQuota: (worker) => forgetWorker(quota, worker),
       sinkMemory: sinkMemory.worker,
       targetTs: info.targetTs,
       checkpointTs: status.checkpointTs,

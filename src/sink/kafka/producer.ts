@@ -243,6 +243,7 @@ export class Producer implements AsyncDisposable {
       this.#requests.set(leader, (this.#requests.get(leader) ?? 1) - 1)
     }
     failPoints('kafka-after-produce-before-ack')
+    failPoints('worker-after-produce-before-ack')
     await this.#settle(lanes)
   }
 
