@@ -17,11 +17,15 @@ export type Fault =
 
 export interface FakeKafka extends AsyncDisposable {
   readonly bootstrap: string
-  /** Values appended, by partition. */
+  /** Values appended to topic `t`, by partition. */
   readonly log: readonly string[][]
+  /** The same of another topic; every topic exists. */
+  logOf(topic: string): readonly string[][]
   /** Producer id, epoch and sequence of each batch appended, by partition. */
   readonly marks: readonly string[][]
   readonly produceRequests: number
+  /** Topics in each request for metadata. */
+  readonly metadataRequests: readonly number[]
   /** Breaks every connection; a broker that is away takes no new ones until it is told to be back. */
   disconnect(away: boolean): void
 }
@@ -41,10 +45,9 @@ const INVALID_EPOCH = 47
 
 export async function startFakeKafka(options: FakeKafkaOptions = {}): Promise<FakeKafka> {
   const { partitions = 1, faultOf = () => 'none', initProducerError = 0, received } = options
-  const log: string[][] = Array.from({ length: partitions }, () => [])
-  const marks: string[][] = Array.from({ length: partitions }, () => [])
-  /** Partition and producer id → the producer's epoch and next sequence. */
-  const producers = new Map<string, { epoch: number; next: number; last: number }>()
+  const topics = new Map<string, FakeTopic>()
+  const topicOf = (name: string): FakeTopic => topics.getOrInsertComputed(name, () => newTopic(partitions))
+  const metadataRequests: number[] = []
   const sockets = new Set<Socket>()
   let produced = 0
   let nextProducerId = 7n
@@ -74,7 +77,7 @@ export async function startFakeKafka(options: FakeKafkaOptions = {}): Promise<Fa
     request.readInt16()
     const body = Writer.create().appendInt32(request.readInt32())
     request.readNullableString(false)
-    if (apiKey === 3) metadata(body)
+    if (apiKey === 3) metadata(request, body)
     else if (apiKey === 22)
       body.appendInt32(0).appendInt16(initProducerError).appendInt64(nextProducerId++).appendInt16(0)
     else if (apiKey === 32) describe(request, body)
@@ -82,43 +85,60 @@ export async function startFakeKafka(options: FakeKafkaOptions = {}): Promise<Fa
     return body.prependLength().buffer
   }
 
-  function metadata(body: Writer): void {
+  function metadata(request: Reader, body: Writer): void {
+    const names = request.readArray(() => request.readString(false), false, false)
+    metadataRequests.push(names.length)
     body.appendInt32(0).appendInt32(1).appendInt32(1).appendString('127.0.0.1', false).appendInt32(port)
-    body.appendString(null, false).appendString(null, false).appendInt32(1)
-    body.appendInt32(1).appendInt16(0).appendString('t', false).appendBoolean(false).appendInt32(partitions)
-    for (let index = 0; index < partitions; index++)
-      body.appendInt16(0).appendInt32(index).appendInt32(1).appendInt32(0).appendInt32(0)
+    body.appendString(null, false).appendString(null, false).appendInt32(1).appendInt32(names.length)
+    for (const name of names) {
+      body.appendInt16(0).appendString(name, false).appendBoolean(false).appendInt32(partitions)
+      for (let index = 0; index < partitions; index++)
+        body.appendInt16(0).appendInt32(index).appendInt32(1).appendInt32(0).appendInt32(0)
+    }
   }
 
+  /** No resource has settings of its own. */
   function describe(request: Reader, body: Writer): void {
-    request.readInt32()
-    const type = request.readInt8()
-    body.appendInt32(0).appendInt32(1).appendInt16(0).appendString(null, false).appendInt8(type)
-    body.appendString(request.readString(false), false).appendInt32(0)
+    const resources = request.readInt32()
+    body.appendInt32(0).appendInt32(resources)
+    for (let i = 0; i < resources; i++) {
+      const type = request.readInt8()
+      const name = request.readString(false)
+      request.readArray(() => request.readString(false), false, false)
+      body.appendInt16(0).appendString(null, false).appendInt8(type).appendString(name, false).appendInt32(0)
+    }
   }
 
   function produce(request: Reader, body: Writer): boolean {
     const fault = faultOf(produced++)
     if (fault === 'lost') return false
-    if (fault === 'forget') producers.clear()
+    if (fault === 'forget') for (const topic of topics.values()) topic.producers.clear()
     request.readNullableString(false)
     request.readInt16()
     request.readInt32()
-    body.appendInt32(request.readInt32()).appendString(request.readString(false), false)
-    const count = request.readInt32()
-    body.appendInt32(count)
-    for (let i = 0; i < count; i++) {
-      const partition = request.readInt32()
-      const batch = readRecordsBatch(Reader.from(request.readBytes(false)))
-      const errorCode = typeof fault === 'object' ? fault.errorCode : append(partition, batch)
-      body.appendInt32(partition).appendInt16(errorCode).appendInt64(0n).appendInt64(-1n).appendInt64(0n)
+    const topicCount = request.readInt32()
+    body.appendInt32(topicCount)
+    for (let i = 0; i < topicCount; i++) {
+      const name = request.readString(false)
+      const count = request.readInt32()
+      body.appendString(name, false).appendInt32(count)
+      for (let left = count; left > 0; left--) {
+        const partition = request.readInt32()
+        const batch = readRecordsBatch(Reader.from(request.readBytes(false)))
+        const errorCode = typeof fault === 'object' ? fault.errorCode : append(topicOf(name), partition, batch)
+        body.appendInt32(partition).appendInt16(errorCode).appendInt64(0n).appendInt64(-1n).appendInt64(0n)
+      }
     }
     body.appendInt32(0)
     return fault !== 'unanswered'
   }
 
   /** The error code; a batch that is already there is answered as if it were new. */
-  function append(partition: number, batch: ReturnType<typeof readRecordsBatch>): number {
+  function append(
+    { log, marks, producers }: FakeTopic,
+    partition: number,
+    batch: ReturnType<typeof readRecordsBatch>,
+  ): number {
     const { producerId, producerEpoch: epoch, firstSequence: sequence, records } = batch
     if (producerId >= 0n) {
       const known = producers.get(`${partition}/${producerId}`)
@@ -148,8 +168,10 @@ export async function startFakeKafka(options: FakeKafkaOptions = {}): Promise<Fa
 
   return {
     bootstrap: `127.0.0.1:${port}`,
-    log,
-    marks,
+    log: topicOf('t').log,
+    logOf: (name) => topicOf(name).log,
+    marks: topicOf('t').marks,
+    metadataRequests,
     get produceRequests() {
       return produced
     },
@@ -164,3 +186,16 @@ export async function startFakeKafka(options: FakeKafkaOptions = {}): Promise<Fa
     },
   }
 }
+
+interface FakeTopic {
+  readonly log: string[][]
+  readonly marks: string[][]
+  /** Partition and producer id → the producer's epoch and next sequence. */
+  readonly producers: Map<string, { epoch: number; next: number; last: number }>
+}
+
+const newTopic = (partitions: number): FakeTopic => ({
+  log: Array.from({ length: partitions }, () => []),
+  marks: Array.from({ length: partitions }, () => []),
+  producers: new Map(),
+})

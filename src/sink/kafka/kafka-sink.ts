@@ -12,7 +12,7 @@ import { abortable } from './abortable.ts'
 import { kafkaClientId } from './client-id.ts'
 import { Cluster } from './cluster.ts'
 import { Producer } from './producer.ts'
-import { Topics } from './topics.ts'
+import { type Topic, Topics } from './topics.ts'
 
 /** What both sides of the sink consist of. */
 interface Parts extends AsyncDisposable {
@@ -56,17 +56,22 @@ export function openKafkaControlSink(settings: KafkaSettings, context: SinkConte
   const parts = openParts(settings, context, 'control')
   const { topics, producer, metrics } = parts
 
-  async function sendDdl(topic: string, message: ControlMessage, to: 'first' | 'all', signal: AbortSignal) {
-    const found = await topics.ensure(topic, signal)
-    const messages = new Messages()
-    const partitions = to === 'first' ? 1 : found.partitions
-    for (let partition = 0; partition < partitions; partition++) messages.push({ ...message, partition, rows: 0 })
-    await producer.send(found, messages)
+  /** Settles when every message before has entered the producer: they enter in the order of the calls. */
+  let entered: Promise<unknown> = Promise.resolve()
+
+  async function enter<T>(found: Promise<T>, send: (found: T) => Promise<void>): Promise<void> {
+    const sending = Promise.all([found, entered]).then(([topics]) => ({ sent: send(topics) }))
+    entered = sending.catch(() => {})
+    await (
+      await sending
+    ).sent
   }
 
-  async function sendWatermark(names: Iterable<string>, message: ControlMessage, signal: AbortSignal): Promise<void> {
-    const found = await Promise.all(Array.from(names, (name) => topics.ensure(name, signal)))
-    await producer.broadcast(found, Messages.of([{ ...message, partition: 0, rows: 0 }]))
+  function sendDdl(topic: Topic, message: ControlMessage, to: 'first' | 'all'): Promise<void> {
+    const messages = new Messages()
+    const partitions = to === 'first' ? 1 : topic.partitions
+    for (let partition = 0; partition < partitions; partition++) messages.push({ ...message, partition, rows: 0 })
+    return producer.send(topic, messages)
   }
 
   return {
@@ -76,7 +81,8 @@ export function openKafkaControlSink(settings: KafkaSettings, context: SinkConte
       const { schema, table } = routedBy(event)
       const topic = table === '' ? settings.topic : dispatcher.topicOf(schema, table)
       const since = clock.monotonic()
-      await failing(parts, signal, sendDdl(topic, message, protocol.ddlPartitions, signal))
+      const send = (found: Topic) => sendDdl(found, message, protocol.ddlPartitions)
+      await failing(parts, signal, enter(topics.ensure(topic, signal), send))
       metrics.ddl((clock.monotonic() - since) / 1000)
     },
     async watermark(ts: Ts, tables: readonly TableName[], signal: AbortSignal) {
@@ -84,7 +90,13 @@ export function openKafkaControlSink(settings: KafkaSettings, context: SinkConte
       if (message === undefined) return
       const active = new Set(tables.map(({ schema, table }) => dispatcher.topicOf(schema, table)))
       active.add(settings.topic)
-      await failing(parts, signal, sendWatermark(active, message, signal))
+      const found = Promise.all(Array.from(active, (name) => topics.ensure(name, signal)))
+      const messages = Messages.of([{ ...message, partition: 0, rows: 0 }])
+      await failing(
+        parts,
+        signal,
+        enter(found, (all) => producer.broadcast(all, messages)),
+      )
     },
     [Symbol.asyncDispose]: () => parts[Symbol.asyncDispose](),
   }

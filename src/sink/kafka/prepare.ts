@@ -27,9 +27,9 @@ export async function prepareKafka(
     const existing = await topics.find(settings.topic, either)
     checkPartitions(settings, existing?.partitions.length, context)
     if (settings.requiredAcks === -1) await checkReplicas(settings, existing !== undefined, topics, either)
-    const limit = await topics.setting(existing?.name, 'max.message.bytes', 'message.max.bytes', either)
+    const limit = await topics.limitBytes(existing?.name, either)
     await topics.ensure(settings.topic, either)
-    return lowered(settings, limit?.value, context)
+    return lowered(settings, limit, context)
   } catch (error) {
     signal.throwIfAborted()
     const brokers = settings.brokers.join(',')
@@ -60,12 +60,12 @@ function checkPartitions(settings: KafkaSettings, actual: number | undefined, { 
 /** A topic that exists has its replicas already; only for a new one the factor says something. */
 async function checkReplicas(settings: KafkaSettings, exists: boolean, topics: Topics, signal: AbortSignal) {
   if (exists) return
-  const least = await topics.setting(undefined, '', 'min.insync.replicas', signal)
-  if (least === undefined || settings.replicationFactor >= least.value) return
+  const least = await topics.brokerSetting('min.insync.replicas', signal)
+  if (least === undefined || settings.replicationFactor >= least) return
   throw new CdcError(
     'CDC:ErrKafkaInvalidConfig',
     `with \`required-acks\` -1 messages cannot be delivered when the \`replication-factor\` ` +
-      `${settings.replicationFactor} is smaller than the \`min.insync.replicas\` ${least.value} of ${least.source}`,
+      `${settings.replicationFactor} is smaller than the \`min.insync.replicas\` ${least} of broker`,
   )
 }
 

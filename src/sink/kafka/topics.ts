@@ -5,10 +5,12 @@ import { backoffMs } from '../../base/retry.ts'
 import type { KafkaSettings } from '../../config/sink-settings.ts'
 import { abortable } from './abortable.ts'
 import { type Cluster, exchange } from './cluster.ts'
+import { gather } from './gather.ts'
 import {
   BrokerError,
+  type ConfigAnswer,
   createTopicRequest,
-  describeConfigRequest,
+  describeConfigsRequest,
   ErrorCode,
   isTransient,
   ResourceType,
@@ -28,12 +30,19 @@ const DEFAULT_PARTITIONS = 3
 const CREATE_TIMEOUT_MS = 10_000
 /** How often a cached partition count of a topic other than the default one is asked for again. */
 const REFRESH_MS = 10 * 60_000
+/** Topics in one request for metadata or settings: an answer about them is read in some milliseconds. */
+const NAMES_AT_ONCE = 100
+const TOPIC_LIMIT = 'max.message.bytes'
 /** A new topic is looked for this often, 0.1 s to 1 s apart. */
 const VISIBLE_TRIES = 10
 
+/** How a broker tells a setting: as text, not at all, or that it will not. */
+type Setting = string | undefined | BrokerError
+
 interface Known {
-  readonly looking: Promise<Topic>
-  readonly since: number
+  looking: Promise<Topic>
+  /** When it was looked at. */
+  since: number
   topic: Topic | undefined
 }
 
@@ -44,47 +53,81 @@ export class Topics {
   readonly #log: Log
   readonly #clock: Clock
   readonly #known = new Map<string, Known>()
+  readonly #metadataOf: (name: string) => Promise<TopicMetadata | undefined>
+  /** By topic. */
+  readonly #limitOf: (name: string) => Promise<Setting | undefined>
+  /** By name of the setting. */
+  readonly #brokerSettingOf: (name: string) => Promise<Setting | undefined>
 
   constructor(cluster: Cluster, settings: KafkaSettings, log: Log, clock: Clock) {
     this.#cluster = cluster
     this.#settings = settings
     this.#log = log
     this.#clock = clock
+    // Closing the cluster ends what is asked.
+    const { signal } = new AbortController()
+    this.#metadataOf = gather(async (names) => {
+      const { topics } = await cluster.refresh(names, signal)
+      return new Map(topics.map((topic) => [topic.name, topic]))
+    }, NAMES_AT_ONCE)
+    this.#limitOf = gather(async (names) => {
+      const found = await cluster.any(describeConfigsRequest(ResourceType.Topic, names, [TOPIC_LIMIT]), signal)
+      return new Map(found.map((config) => [config.resource, settingIn(config, TOPIC_LIMIT)]))
+    }, NAMES_AT_ONCE)
+    // Only the broker itself knows its own settings; any broker knows a topic's.
+    this.#brokerSettingOf = gather(async (keys) => {
+      const controller = [String(cluster.controller)]
+      const [config] = await this.#atController(describeConfigsRequest(ResourceType.Broker, controller, keys), signal)
+      return new Map(config === undefined ? [] : keys.map((key) => [key, settingIn(config, key)]))
+    }, NAMES_AT_ONCE)
   }
 
-  /** The topic if it has been found already; no more than {@link ensure} would say without asking. */
+  /** The topic if it has been found already; {@link ensure} would say the same. */
   known(name: string): Topic | undefined {
     const known = this.#known.get(name)
-    return known !== undefined && this.#isFresh(name, known) ? known.topic : undefined
+    if (known?.topic !== undefined) this.#keepFresh(name, known)
+    return known?.topic
   }
 
   /** The topic, found or created. Errors: `CDC:ErrKafkaCreateTopic`, `CDC:ErrKafkaNewProducer`. */
   ensure(name: string, signal: AbortSignal): Promise<Topic> {
     const known = this.#known.get(name)
-    if (known !== undefined && this.#isFresh(name, known)) return known.looking
-    const entry: Known = {
-      looking: this.#findOrCreate(name, signal),
-      since: this.#clock.monotonic(),
-      topic: undefined,
-    }
+    if (known?.topic !== undefined) this.#keepFresh(name, known)
+    if (known !== undefined) return known.looking
+    const looking = this.#findOrCreate(name, signal)
+    const entry: Known = { looking, since: this.#clock.monotonic(), topic: undefined }
     this.#known.set(name, entry)
-    entry.looking.then(
+    looking.then(
       (topic) => void (entry.topic = topic),
-      () => {
-        if (this.#known.get(name) === entry) this.#known.delete(name)
-      },
+      () => this.#known.delete(name),
     )
-    return entry.looking
+    return looking
   }
 
-  #isFresh(name: string, known: Known): boolean {
-    return name === this.#settings.topic || this.#clock.monotonic() - known.since < REFRESH_MS
+  /** Looks at a topic again now and then: it may have got more partitions. What was known holds until then. */
+  #keepFresh(name: string, known: Known): void {
+    const now = this.#clock.monotonic()
+    if (name === this.#settings.topic || now - known.since < REFRESH_MS) return
+    known.since = now
+    this.#refresh(name, known).catch((error: unknown) =>
+      this.#log.warn('kafka topic could not be looked at again', { topic: name, error: describeError(error) }),
+    )
+  }
+
+  async #refresh(name: string, known: Known): Promise<void> {
+    const found = await this.#find(name)
+    if (found === undefined) return
+    known.topic = await this.#describe(found, new AbortController().signal)
+    known.looking = Promise.resolve(known.topic)
   }
 
   /** The topic as it is; undefined where it does not exist. */
-  async find(name: string, signal: AbortSignal): Promise<TopicMetadata | undefined> {
-    const metadata = await this.#cluster.refresh([name], signal)
-    const topic = metadata.topics.find((each) => each.name === name)
+  find(name: string, signal: AbortSignal): Promise<TopicMetadata | undefined> {
+    return abortable(this.#find(name), signal)
+  }
+
+  async #find(name: string): Promise<TopicMetadata | undefined> {
+    const topic = await this.#metadataOf(name)
     if (topic === undefined || topic.errorCode === ErrorCode.UnknownTopicOrPartition) return undefined
     if (topic.errorCode !== ErrorCode.None && topic.errorCode !== ErrorCode.LeaderNotAvailable)
       throw new CdcError('CDC:ErrKafkaNewProducer', `cannot describe topic ${name}`, {
@@ -93,28 +136,24 @@ export class Topics {
     return topic
   }
 
-  /** A setting of the topic, or of the controller under its own name where the topic is undefined or hides it. */
-  async setting(topic: string | undefined, topicKey: string, brokerKey: string, signal: AbortSignal) {
-    const ofTopic = topic === undefined ? undefined : await this.#config(ResourceType.Topic, topic, topicKey, signal)
-    if (ofTopic !== undefined) return { value: ofTopic, source: 'topic' } as const
-    const controller = String(this.#cluster.controller)
-    const ofBroker = await this.#config(ResourceType.Broker, controller, brokerKey, signal)
-    return ofBroker === undefined ? undefined : ({ value: ofBroker, source: 'broker' } as const)
+  /** Largest record batch that a topic takes, or one without settings of its own; undefined where nobody tells. */
+  async limitBytes(topic: string | undefined, signal: AbortSignal): Promise<number | undefined> {
+    const ofTopic = topic === undefined ? undefined : await abortable(this.#setting(this.#limitOf, topic), signal)
+    return ofTopic ?? this.brokerSetting('message.max.bytes', signal)
   }
 
-  async #config(type: 2 | 4, name: string, key: string, signal: AbortSignal): Promise<number | undefined> {
+  /** A number among the controller's own settings, or undefined where it does not show it. */
+  brokerSetting(key: string, signal: AbortSignal): Promise<number | undefined> {
+    return abortable(this.#setting(this.#brokerSettingOf, key), signal)
+  }
+
+  async #setting(settingOf: (name: string) => Promise<Setting | undefined>, name: string): Promise<number | undefined> {
     try {
-      const request = describeConfigRequest(type, name, [key])
-      // Only the broker itself knows its own settings; any broker knows a topic's.
-      const answer = await (type === ResourceType.Topic
-        ? this.#cluster.any(request, signal)
-        : this.#atController(request, signal))
-      if (answer.errorCode !== ErrorCode.None) throw new BrokerError(answer.errorCode, answer.detail)
-      const value = answer.values.get(key)
-      return value === undefined ? undefined : Number(value)
+      const setting = await settingOf(name)
+      if (setting instanceof BrokerError) throw setting
+      return setting === undefined ? undefined : Number(setting)
     } catch (error) {
-      signal.throwIfAborted()
-      this.#log.warn('kafka setting is not visible', { resource: name, key, error: describeError(error) })
+      this.#log.warn('kafka setting is not visible', { name, error: describeError(error) })
       return undefined
     }
   }
@@ -148,10 +187,10 @@ export class Topics {
   }
 
   async #describe(topic: TopicMetadata, signal: AbortSignal): Promise<Topic> {
-    const limit = await this.setting(topic.name, 'max.message.bytes', 'message.max.bytes', signal)
     const count = topic.partitions.length
     const wanted = topic.name === this.#settings.topic ? (this.#settings.partitionNum ?? count) : count
-    return { name: topic.name, partitions: Math.min(count, wanted), limitBytes: limit?.value }
+    const limitBytes = await this.limitBytes(topic.name, signal)
+    return { name: topic.name, partitions: Math.min(count, wanted), limitBytes }
   }
 
   async #create(name: string, signal: AbortSignal): Promise<void> {
@@ -180,3 +219,6 @@ export class Topics {
     return abortable(exchange(connection, request), signal)
   }
 }
+
+const settingIn = ({ errorCode, detail, values }: ConfigAnswer, key: string): Setting =>
+  errorCode === ErrorCode.None ? values.get(key) : new BrokerError(errorCode, detail)

@@ -139,48 +139,56 @@ export function createTopicRequest(
 
 export const ResourceType = { Topic: 2, Broker: 4 } as const
 
-/** The named settings of a topic or a broker; a name that the broker does not show is absent. */
-export function describeConfigRequest(
-  type: (typeof ResourceType)[keyof typeof ResourceType],
-  resource: string,
-  names: readonly string[],
-): Exchange<{
+/** What a broker says of one resource; a setting that it does not show is absent. */
+export interface ConfigAnswer {
+  readonly resource: string
   readonly errorCode: number
   readonly detail: string | null
   readonly values: ReadonlyMap<string, string>
-}> {
+}
+
+/** The settings `names` of topics, or of brokers by their node. */
+export function describeConfigsRequest(
+  type: (typeof ResourceType)[keyof typeof ResourceType],
+  resources: readonly string[],
+  names: readonly string[],
+): Exchange<readonly ConfigAnswer[]> {
   return {
     apiKey: 32,
     version: 1,
-    payload: () =>
-      Writer.create()
-        .appendInt32(1)
-        .appendInt8(type)
-        .appendString(resource, false)
-        .appendArray([...names], (w, name) => w.appendString(name, false), false, false)
-        .appendBoolean(false), // synonyms
+    payload() {
+      const writer = Writer.create().appendInt32(resources.length)
+      for (const resource of resources) {
+        writer.appendInt8(type).appendString(resource, false)
+        writer.appendArray([...names], (w, name) => w.appendString(name, false), false, false)
+      }
+      return writer.appendBoolean(false) // synonyms
+    },
     read(r) {
       r.readInt32() // throttle time
-      r.readInt32() // one resource
-      const errorCode = r.readInt16()
-      const detail = r.readNullableString(false)
-      r.readInt8()
-      r.readString(false)
-      const values = new Map<string, string>()
-      for (let left = r.readInt32(); left > 0; left--) {
-        const name = r.readString(false)
-        const value = r.readNullableString(false)
-        r.skip(3) // read only, source, sensitive
-        for (let synonyms = r.readInt32(); synonyms > 0; synonyms--) {
-          r.readString(false)
-          r.readNullableString(false)
-          r.readInt8()
-        }
-        if (value !== null) values.set(name, value)
-      }
-      return { errorCode, detail, values }
+      return r.readArray(() => readConfig(r), false, false)
     },
   }
+}
+
+function readConfig(r: Reader): ConfigAnswer {
+  const errorCode = r.readInt16()
+  const detail = r.readNullableString(false)
+  r.readInt8() // type
+  const resource = r.readString(false)
+  const values = new Map<string, string>()
+  for (let left = r.readInt32(); left > 0; left--) {
+    const name = r.readString(false)
+    const value = r.readNullableString(false)
+    r.skip(3) // read only, source, sensitive
+    for (let synonyms = r.readInt32(); synonyms > 0; synonyms--) {
+      r.readString(false)
+      r.readNullableString(false)
+      r.readInt8()
+    }
+    if (value !== null) values.set(name, value)
+  }
+  return { resource, errorCode, detail, values }
 }
 
 export interface ProducerIdentity {
