@@ -2,6 +2,7 @@
 export interface DiskQuota {
   readonly limitBytes: number
   readonly usedBytes: number
+  readonly halfFull: boolean
   /** False, and nothing is taken, where `bytes` more would exceed the limit. */
   take(bytes: number): boolean
   giveBack(bytes: number): void
@@ -24,6 +25,9 @@ export function openDiskQuota(shared: SharedArrayBuffer): DiskQuota {
     limitBytes,
     get usedBytes() {
       return Number(Atomics.load(cells, USED))
+    },
+    get halfFull() {
+      return Number(Atomics.load(cells, USED)) > limitBytes / 2
     },
     take(bytes) {
       const before = Number(Atomics.add(cells, USED, BigInt(bytes)))

@@ -19,6 +19,8 @@ export interface Quota {
    * {@link releaseAfter}.
    */
   reserveAfter(bytes: number, signal: AbortSignal): Promise<void>
+  /** Adds, or negative frees, bytes after the cursor without waiting, where a reservation turned out too small or large. */
+  addAfter(bytes: number): void
   releaseAfter(bytes: number): void
 }
 
@@ -81,6 +83,10 @@ export function openQuota(shared: SharedArrayBuffer, worker = 0): Quota {
         signal.throwIfAborted()
         wake = Promise.withResolvers<void>()
       }
+    },
+    addAfter(bytes) {
+      Atomics.add(cells, AFTER, BigInt(bytes))
+      if (bytes < 0) wake.resolve()
     },
     releaseAfter(bytes) {
       Atomics.sub(cells, AFTER, BigInt(bytes))

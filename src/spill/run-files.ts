@@ -48,6 +48,10 @@ export class RunFiles implements Disposable {
     return bytes
   }
 
+  get halfFull(): boolean {
+    return this.#disk.halfFull
+  }
+
   /**
    * Writes one file with a segment per element, and returns when it is written; a block is used before the next is taken.
    * Throws `CDC:ErrDiskFull` (no space, or the limit) or `CDC:ErrRunFileIO`; then nothing of it stays on disk.

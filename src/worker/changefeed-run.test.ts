@@ -14,6 +14,7 @@ import { defaultReplicaConfig } from '../config/replica-config-toml.ts'
 import type { BootstrapSettings, SinkSettings } from '../config/sink-settings.ts'
 import type { EncodedBatch } from '../event/encoded.ts'
 import type { RawKv } from '../event/raw-kv.ts'
+import type { Span } from '../event/span.ts'
 import type { RowSink } from '../sink/sink.ts'
 import { createDiskMemory, openDiskQuota } from '../spill/disk-quota.ts'
 import { createQuotaMemory, openQuota } from '../spill/quota.ts'
@@ -63,15 +64,24 @@ const row = (tableId: number, id: number, commitTs: number, v: number, before?: 
 /** Gives what the test says, to the spans that the run subscribed. */
 class FakeFeed implements EventFeed {
   readonly sinks = new Map<string, FeedSink>()
+  /** From where on spans were subscribed; by table, in the order of the calls. */
+  readonly starts: { readonly tableId: bigint; readonly startTs: Ts }[] = []
 
-  subscribe(range: { start: Uint8Array }, startTs: Ts, sink: FeedSink) {
-    this.sinks.set(Buffer.from(range.start).toString('hex'), sink)
+  subscribe(range: Span, startTs: Ts, sink: FeedSink) {
+    const name = Buffer.from(range.start).toString('hex')
+    this.sinks.set(name, sink)
+    this.starts.push({ tableId: range.tableId, startTs })
     return {
       regions: { total: 1, initialized: 1 },
       resolvedTs: startTs,
       bytes: 0,
-      [Symbol.dispose]() {},
+      holder: { bytes: 0, blocks: () => [], spilled() {} },
+      [Symbol.dispose]: () => void this.sinks.delete(name),
     }
+  }
+
+  has(tableId: number): boolean {
+    return this.sinks.has(Buffer.from(tableRecordRange(BigInt(tableId)).start).toString('hex'))
   }
 
   of(tableId: number): FeedSink {
@@ -179,7 +189,7 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole(), disk
     dispatcher: {
       topicOf: () => 't',
       compile: () => () => 0,
-    compileStored: () => () => 0,
+      compileStored: () => () => 0,
       selectColumns: () => undefined,
       routes: undefined,
       explain() {
@@ -287,7 +297,7 @@ test('each stage counts the rows that it gives on, and what it holds until the s
   assert.deepEqual([sort.rows, plan.rows, sink.rows], [3, 3, 0])
   assert.ok(plan.bytes > 0 && sort.bytes > 0)
   assert.equal(sink.queueBytes, plan.bytes)
-  assert.equal(harness.metrics.look?.().memory.after, sort.bytes)
+  assert.equal(harness.metrics.look?.().memory.after, plan.bytes)
   await harness.acknowledge()
   await until(() => sink.rows === 3, 'the acknowledgement')
   assert.deepEqual([sink.bytes, sink.queueBytes], [plan.bytes, 0])
@@ -345,6 +355,77 @@ test('what memory-quota has no room for waits on disk, as long as the sink is aw
   await harness[Symbol.asyncDispose]()
   assert.deepEqual(harness.quota.used(), { before: 0, after: 0 })
   assert.ok(!harness.posted.some((message) => message.type === 'trouble' && message.level === 'error'))
+})
+
+test('where the disk is full the spans furthest ahead leave the feed, and come back when there is room', async () => {
+  await using harness = start(1 << 20, Infinity, blackhole(), 3 << 18)
+  for (const id of [1, 2, 3]) harness.addTable(id, 100)
+  const written = new Map<number, RawKv[]>([1, 2, 3].map((id) => [id, []]))
+  /** As a store does: everything above where the span was subscribed. */
+  const given = new Map([1, 2, 3].map((id) => [id, { starts: 0, rows: 0 }]))
+  const feedAll = (): void => {
+    for (const [id, rows] of written) {
+      const starts = harness.feed.starts.filter(({ tableId }) => tableId === BigInt(id))
+      const state = given.get(id)
+      if (!harness.feed.has(id) || state === undefined) continue
+      const startTs = starts.at(-1)?.startTs ?? ts(0)
+      if (state.starts !== starts.length) Object.assign(state, { starts: starts.length, rows: 0 })
+      for (const kv of rows.slice(state.rows)) if (kv.commitTs > startTs) harness.feed.of(id).row(rowOf(kv))
+      state.rows = rows.length
+    }
+  }
+  for (let at = 0; at < 24_000; at++) {
+    const id = at % 8 === 0 ? 1 : 2 + (at % 2)
+    written.get(id)?.push(row(id, at, 110 + at, at))
+    if (at % 100 !== 99) continue
+    feedAll()
+    // Table 1 is far behind the others.
+    for (const one of [2, 3]) if (harness.feed.has(one)) harness.feed.of(one).resolved(ts(110 + at))
+    harness.feed.of(1).resolved(ts(110 + Math.floor(at / 8)))
+    await Promise.resolve()
+    assert.ok(harness.quota.used().before < 1 << 20)
+  }
+  assert.deepEqual(
+    [1, 2, 3].map((id) => harness.feed.has(id)),
+    [true, false, false],
+  )
+  const warnings = harness.posted.filter((message) => message.type === 'trouble' && message.code === 'CDC:ErrDiskFull')
+  assert.ok(
+    warnings.length > 0 && warnings.every((message) => message.type === 'trouble' && message.level === 'warning'),
+  )
+  harness.grant(50_000)
+  harness.openFails(0)
+  await until(() => {
+    feedAll()
+    for (const id of [1, 2, 3]) if (harness.feed.has(id)) harness.feed.of(id).resolved(ts(50_000))
+    void harness.acknowledge()
+    return harness.progress()?.checkpointTs === 50_000n
+  }, 'the end')
+  const all = [...written.values()].flat()
+  assert.deepEqual(
+    new Set(harness.delivered),
+    new Set(all.map(({ commitTs }) => `${commitTs}:${commitTs - 110n}=${commitTs - 110n}`)),
+  )
+  assert.equal(harness.delivered.length, all.length)
+  for (const { startTs } of harness.feed.starts.slice(3))
+    assert.ok(startTs > 110n, 'what is resolved is not read again')
+  await harness[Symbol.asyncDispose]()
+  assert.deepEqual(harness.quota.used(), { before: 0, after: 0 })
+})
+
+test('where giving spans up does not help the changefeed stops with a named error', async () => {
+  await using harness = start(1 << 20, Infinity, blackhole(), 1 << 19)
+  harness.addTable(1, 100)
+  const failed = (): boolean =>
+    harness.posted.some((message) => message.type === 'trouble' && message.level === 'error')
+  for (let at = 0; at < 50_000 && !failed(); at++) {
+    harness.feed.of(1).row(rowOf(row(1, at, 110 + at, at)))
+    if (at % 100 === 0) await Promise.resolve()
+  }
+  const trouble = harness.posted.find((message) => message.type === 'trouble' && message.level === 'error')
+  assert.ok(trouble?.type === 'trouble' && trouble.code === 'CDC:ErrDiskFull' && trouble.retryable)
+  await harness[Symbol.asyncDispose]()
+  assert.deepEqual(harness.quota.used(), { before: 0, after: 0 })
 })
 
 test('a row that does not decode stops the changefeed alone, whatever was handed over before it', async () => {

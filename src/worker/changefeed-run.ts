@@ -30,8 +30,9 @@ import type { Quota } from '../spill/quota.ts'
 import type { Spiller } from '../spill/spiller.ts'
 import { parseTableInfo } from '../tidb/table-info-json.ts'
 import { laterTs, maxTs, nextTs, type Ts, zeroTs } from '../tidb/ts.ts'
-import type { EventFeed } from '../upstream/tikv/feed.ts'
+import type { EventFeed, Subscription } from '../upstream/tikv/feed.ts'
 import { Bootstraps } from './bootstraps.ts'
+import { MemoryRelief } from './memory-relief.ts'
 import type { ChangefeedLook, ChangefeedMetrics } from './metrics.ts'
 import { compileRowPlan, type Pass, type RowPlan } from './row-plan.ts'
 import { type InFlight, SpanRun } from './span-run.ts'
@@ -86,6 +87,7 @@ export class ChangefeedRun implements AsyncDisposable {
   readonly #parts: ChangefeedRunParts
   readonly #quota: Quota
   readonly #arena: RowArena
+  readonly #relief: MemoryRelief
   readonly #stop = new AbortController()
   readonly #spans = new SpanSet()
   readonly #tables = new Map<bigint, TableHistory>()
@@ -119,6 +121,13 @@ export class ChangefeedRun implements AsyncDisposable {
     this.#parts = parts
     this.#quota = parts.spiller.quota
     this.#arena = new RowArena(this.#quota)
+    this.#relief = new MemoryRelief({
+      spiller: parts.spiller,
+      spans: () => this.#spans.values().filter(({ removing }) => !removing),
+      clock: parts.clock,
+      warn: (error) => this.#spansLeft(error),
+      fail: (error) => this.#fail(error),
+    })
     this.#bootstraps = openBootstraps(parts)
     parts.metrics.look = () => this.#look()
     this.#ticker = setInterval(() => this.#tick(), TICK_MS)
@@ -142,16 +151,23 @@ export class ChangefeedRun implements AsyncDisposable {
     for (const schema of message.schemas) this.addTable(schema)
     this.#tableOf(tableId).spans++
     const sorter = createSpanSorter(this.#arena, this.#parts.spiller)
-    const span = new SpanRun(message.span, message.incarnation, message.checkpointTs, sorter)
+    const span: SpanRun = new SpanRun(message.span, message.incarnation, message.checkpointTs, sorter, {
+      subscribe: (startTs) => this.#subscribe(span, startTs),
+      unsubscribed: () => this.#countFeed(span, 0),
+    })
     span.barrierTs = this.#barriers.get(tableId)
     this.#spans.add(span)
     if (this.#bootstraps?.allAtStart === true) {
       this.#unannounced.push(span)
       this.#wakeup.notify()
     }
-    span.subscription = this.#parts.feed.subscribe(
-      message.span,
-      message.checkpointTs,
+    span.subscribe()
+  }
+
+  #subscribe(span: SpanRun, startTs: Ts): Subscription {
+    return this.#parts.feed.subscribe(
+      span.span,
+      startTs,
       {
         row: (row) => this.#guard(() => this.#receive(span, row)),
         resolved: (ts) =>
@@ -214,7 +230,7 @@ export class ChangefeedRun implements AsyncDisposable {
     span.sorter.add(row)
     if (!this.#arena.grew) return
     this.#arena.grew = false
-    this.#parts.spiller.relieve()
+    this.#relief.relieve()
   }
 
   #enqueue(span: SpanRun): void {
@@ -289,6 +305,8 @@ export class ChangefeedRun implements AsyncDisposable {
     }
     const sinkNumber = this.#sinkNumber
     sink.queueBytes += bytes
+    // From here on the messages are what is held, no longer the rows.
+    this.#quota.addAfter(bytes - batch.bytes)
     void Promise.all(writes)
       .then(
         () => {
@@ -300,7 +318,7 @@ export class ChangefeedRun implements AsyncDisposable {
       )
       .finally(() => {
         sink.queueBytes -= bytes
-        this.#quota.releaseAfter(batch.bytes)
+        this.#quota.releaseAfter(bytes)
       })
   }
 
@@ -498,8 +516,11 @@ export class ChangefeedRun implements AsyncDisposable {
   #tick(): void {
     if (this.#failed) return
     this.#guard(() => this.#announceDueTables())
-    const changed = this.#spans.advance(this.#grantTs, (span) => this.#countFeed(span, span.subscription?.bytes ?? 0))
-    this.#guard(() => this.#parts.spiller.relieve())
+    const changed = this.#spans.advance(this.#grantTs, (span) => this.#countFeed(span, span.unmatchedBytes))
+    this.#guard(() => {
+      this.#relief.relieve()
+      this.#relief.rejoin()
+    })
     if (!changed) return
     const { checkpointTs, resolvedTs } = this.#spans.least()
     const state = `${this.#spanSeq} ${checkpointTs} ${resolvedTs} ${this.#rows}`
@@ -577,6 +598,11 @@ export class ChangefeedRun implements AsyncDisposable {
   #warn(error: unknown): void {
     if (isAbort(error)) return
     this.#parts.log.warn('the sink was lost and is opened again', { error })
+    this.#trouble('warning', error)
+  }
+
+  #spansLeft(error: CdcError): void {
+    this.#parts.log.warn('spans leave the feed until there is disk for them', { error })
     this.#trouble('warning', error)
   }
 

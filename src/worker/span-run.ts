@@ -3,6 +3,7 @@ import type { Span } from '../event/span.ts'
 import type { SorterCursor, SpanSorter } from '../sorter/sorter.ts'
 import { laterTs, minTs, previousTs, type Ts } from '../tidb/ts.ts'
 import type { Subscription } from '../upstream/tikv/feed.ts'
+import type { HoldingSpan } from './memory-relief.ts'
 import type { Pass } from './row-plan.ts'
 
 /** A batch between the cursor and its acknowledgement. */
@@ -12,13 +13,18 @@ export interface InFlight {
   done: boolean
 }
 
+/** A span's way into the feed. */
+export interface SpanFeed {
+  subscribe(startTs: Ts): Subscription
+  /** What the subscription held is free. */
+  unsubscribed(): void
+}
+
 /** One span of a changefeed in this worker: from its subscription to its checkpoint. */
-export class SpanRun {
+export class SpanRun implements HoldingSpan {
   readonly span: Span
   readonly incarnation: number
   readonly sorter: SpanSorter
-  /** Set once the feed accepted the span. */
-  subscription: Subscription | undefined
   /** Bytes that the feed holds for the span, as counted in the quota. */
   feedBytes = 0
   /** True while the span waits in the run's queue for its turn. */
@@ -32,6 +38,8 @@ export class SpanRun {
   /** Acknowledged since somebody set them to 0. */
   ackedBytes = 0
   ackedRows = 0
+  readonly #feed: SpanFeed
+  #subscription: Subscription | undefined
   #cursor: SorterCursor
   #inFlight: InFlight[] = []
   #pass: Pass = 'all'
@@ -40,13 +48,42 @@ export class SpanRun {
   /** The greatest commitTs that was ever read, and may have reached the sink. */
   #sentTs: Ts
 
-  constructor(span: Span, incarnation: number, checkpointTs: Ts, sorter: SpanSorter) {
+  constructor(span: Span, incarnation: number, checkpointTs: Ts, sorter: SpanSorter, feed: SpanFeed) {
     this.span = span
     this.incarnation = incarnation
     this.checkpointTs = checkpointTs
     this.#sentTs = this.#settledTs = checkpointTs
     this.sorter = sorter
+    this.#feed = feed
     this.#cursor = sorter.cursor(checkpointTs)
+  }
+
+  get resolvedTs(): Ts {
+    return laterTs(this.sorter.resolvedTs, this.checkpointTs)
+  }
+
+  get drained(): boolean {
+    return this.checkpointTs >= this.sorter.resolvedTs
+  }
+
+  get subscribed(): boolean {
+    return this.#subscription !== undefined
+  }
+
+  /** Memory of the feed for changes that wait for their commit. */
+  get unmatchedBytes(): number {
+    return this.#subscription?.bytes ?? 0
+  }
+
+  subscribe(): void {
+    this.#subscription = this.#feed.subscribe(this.resolvedTs)
+  }
+
+  unsubscribe(): void {
+    this.#subscription?.[Symbol.dispose]()
+    this.#subscription = undefined
+    this.sorter.dropUnresolved()
+    this.#feed.unsubscribed()
   }
 
   get pass(): Pass {
@@ -131,7 +168,7 @@ export class SpanRun {
   }
 
   dispose(): void {
-    this.subscription?.[Symbol.dispose]()
+    this.#subscription?.[Symbol.dispose]()
     this.sorter[Symbol.dispose]()
   }
 

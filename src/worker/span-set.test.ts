@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { SorterCursor, SpanSorter } from '../sorter/sorter.ts'
 import { tableRecordRange } from '../tidb/key.ts'
 import { maxTs, Ts, zeroTs } from '../tidb/ts.ts'
-import { SpanRun } from './span-run.ts'
+import { type SpanFeed, SpanRun } from './span-run.ts'
 import { SpanSet } from './span-set.ts'
 
 const ts = (n: number): Ts => Ts(BigInt(n))
@@ -26,6 +26,13 @@ class EmptySorter implements SpanSorter {
   [Symbol.dispose](): void {}
 }
 
+const noFeed: SpanFeed = {
+  subscribe() {
+    throw new TypeError('nobody subscribes')
+  },
+  unsubscribed() {},
+}
+
 function spansAt(...checkpoints: readonly number[]): {
   set: SpanSet
   spans: SpanRun[]
@@ -34,7 +41,7 @@ function spansAt(...checkpoints: readonly number[]): {
   const set = new SpanSet()
   const spans = checkpoints.map((checkpoint, id) => {
     const span = { ...tableRecordRange(BigInt(id)), tableId: BigInt(id), id }
-    return new SpanRun(span, 1, ts(checkpoint), new EmptySorter())
+    return new SpanRun(span, 1, ts(checkpoint), new EmptySorter(), noFeed)
   })
   for (const span of spans) set.add(span)
   const look = (to: number): number[] => {
