@@ -2,7 +2,8 @@
 // over. A failure prints its seed, with which it is repeated. Results go into test/results/, with seeds and commit.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { cpus } from 'node:os'
+import { mkdtempDisposable } from 'node:fs/promises'
+import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
@@ -21,6 +22,39 @@ const LONG_TESTS: Readonly<Record<string, (run: Run) => Promise<Readonly<Record<
     const { runFeedModel } = await import('../test/support/feed-model.ts')
     return { ...(await runFeedModel({ seed, steps: 3000, until, onChapter: console.log }, signal)) }
   },
+  async pipeline({ seed, until, signal }) {
+    const { runPipelineModel } = await import('../test/support/pipeline-model.ts')
+    await using dataDir = await mkdtempDisposable(join(tmpdir(), 'tidewire-model-'))
+    const workers = seed % 2 === 0 ? 1 : 4
+    const options = { seed, workers, rounds: 300, memoryQuota: 64 << 10, dataDir: dataDir.path, until }
+    return { workers, ...(await runPipelineModel({ ...options, onRound: everyTenth(console.log) }, signal)) }
+  },
+  async large() {
+    const { FULL_SIZE, runLargeTransaction, runAbsentSink } = await import('../test/support/large-backlog.ts')
+    const [rows, bytes] = FULL_SIZE
+    const figures = {
+      rows: await runLargeTransaction(rows),
+      bytes: await runLargeTransaction(bytes),
+      absent: await runAbsentSink(rows),
+    }
+    const named = Object.entries(figures).flatMap(([run, all]) =>
+      Object.entries(all).map(([name, value]) => [`${run}-${name}`, value] as const),
+    )
+    return Object.fromEntries(named)
+  },
+  async soak({ seed, until, signal }) {
+    const { runSoak } = await import('../test/support/soak.ts')
+    const options = { seed, workers: 4, memoryQuota: 1 << 20, chapterMs: 45_000, until }
+    return runSoak({ ...options, onChapter: console.log }, signal)
+  },
+}
+
+/** Every tenth call alone. */
+function everyTenth(tell: (text: string) => void): (text: string) => void {
+  let calls = 0
+  return (text) => {
+    if (calls++ % 10 === 0) tell(text)
+  }
 }
 
 /** So much longer than planned may a test take until it counts as hung. */
@@ -41,13 +75,15 @@ const runs: object[] = []
 let failures = 0
 
 for (let seed = Number(values.seed); performance.now() < until && failures === 0; seed++) {
-  for (const test of names) {
+  for (const [at, test] of names.entries()) {
     const began = performance.now()
     if (began > until) break
+    // Those that go on as long as they may share the time that is left.
+    const share = began + (until - began) / (names.length - at)
     console.log(`test:long ${test} with seed ${seed}`)
     try {
       const signal = AbortSignal.timeout(Math.ceil(until - began + GRACE_MS))
-      const figures = await LONG_TESTS[test]?.({ seed, until, signal })
+      const figures = await LONG_TESTS[test]?.({ seed, until: share, signal })
       runs.push({ test, seed, ok: true, ms: Math.round(performance.now() - began), figures })
     } catch (error) {
       failures++

@@ -1,34 +1,18 @@
 // The heart of the tests: playground, server and a real Kafka as separate processes, under mixed DML and DDL, read by a
 // client that is not ours, while the server is killed at the worst moments.
-import assert from 'node:assert/strict'
 import { mkdtempDisposable, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { available as pythonAvailable, consumeAll, type ConsumedRecord } from '../support/consumer.ts'
-import {
-  checkOrder,
-  checkVersions,
-  commitCounts,
-  type Delivered,
-  readCanalJson,
-  readOpenProtocol,
-  rebuild,
-} from '../support/delivered.ts'
+import { type Delivered, readCanalJson, readOpenProtocol } from '../support/delivered.ts'
+import { verifyHistory } from '../support/history.ts'
 import { available as kafkaAvailable, startKafka } from '../support/kafka.ts'
 import { waitFor } from '../support/process.ts'
 import { createRandom } from '../support/random.ts'
 import { requireOrSkip } from '../support/require.ts'
-import {
-  caughtUp,
-  cli,
-  clusterTs,
-  type PlaygroundProcess,
-  type ServerProcess,
-  startPlayground,
-  startServer,
-} from '../support/stack.ts'
-import { openWorkload, type Workload } from '../support/workload.ts'
+import { caughtUp, cli, clusterTs, type ServerProcess, startPlayground, startServer } from '../support/stack.ts'
+import { openWorkload } from '../support/workload.ts'
 
 const SEED = Number(process.env['TIDEWIRE_SEED'] ?? Date.now() % 1_000_000)
 const MEMORY_QUOTA = 512 << 10
@@ -72,7 +56,7 @@ for (const [workers, { name, uri, read }] of [
     await create(server, `kafka://${kafka.bootstrap}/${topic}?${uri}`)
     await workload.run(400)
     await caughtUp(server, 'first', await clusterTs(server, playground.pd))
-    await verify(read(await consumeAll(kafka.bootstrap, [topic])), workload, playground)
+    await verifyHistory(read(await consumeAll(kafka.bootstrap, [topic])), workload, playground.admin)
   })
 }
 
@@ -108,7 +92,7 @@ for (const [workers, failPoint, { name, uri, read }] of [
       server = await startServer(options)
       await workload.run(64)
       await caughtUp(server, 'first', await clusterTs(server, playground.pd), 90_000)
-      await verify(read(await consumeAll(kafka.bootstrap, [topic])), workload, playground)
+      await verifyHistory(read(await consumeAll(kafka.bootstrap, [topic])), workload, playground.admin)
     } finally {
       await server[Symbol.asyncDispose]()
     }
@@ -135,7 +119,7 @@ test(`nothing is lost or out of order when the server is killed again and again 
     }
     await workload.run(64)
     await caughtUp(server, 'first', await clusterTs(server, playground.pd), 90_000)
-    await verify(readCanalJson(await consumeAll(kafka.bootstrap, [topic])), workload, playground)
+    await verifyHistory(readCanalJson(await consumeAll(kafka.bootstrap, [topic])), workload, playground.admin)
   } finally {
     await server[Symbol.asyncDispose]()
   }
@@ -169,7 +153,7 @@ test('a changefeed goes on from its checkpoint after pause and resume, and after
   await kafka.restart()
   await workload.run(32)
   await caughtUp(server, 'first', await clusterTs(server, playground.pd), 120_000)
-  await verify(readCanalJson(await consumeAll(kafka.bootstrap, [topic])), workload, playground)
+  await verifyHistory(readCanalJson(await consumeAll(kafka.bootstrap, [topic])), workload, playground.admin)
 })
 
 async function create(server: ServerProcess, sinkUri: string): Promise<void> {
@@ -178,48 +162,4 @@ async function create(server: ServerProcess, sinkUri: string): Promise<void> {
   await writeFile(config, `memory-quota = ${MEMORY_QUOTA}\n`)
   const args = ['--sink-uri', sinkUri, '--config', config, '--changefeed-id', 'first', '--no-confirm']
   await cli(server, 'changefeed', 'create', ...args)
-}
-
-async function verify(
-  delivered: readonly Delivered[],
-  workload: Workload,
-  playground: PlaygroundProcess,
-): Promise<void> {
-  checkOrder(delivered)
-  checkVersions(delivered, workload.versions)
-  const wanted = await historyCounts(playground)
-  const found = commitCounts(delivered)
-  const different = [...new Set([...Object.keys(wanted), ...Object.keys(found)])].filter(
-    (ts) => wanted[ts] !== found[ts],
-  )
-  const shown = different
-    .slice(0, 5)
-    .map((ts) => `commitTs ${ts}: ${wanted[ts] ?? 0} rows in the store, ${found[ts] ?? 0} arrived`)
-  assert.deepEqual(shown, [])
-  const rebuilt = rebuild(delivered)
-  for (const table of workload.tables()) {
-    const rows = rebuilt.get(table) ?? new Map()
-    const sorted = (rows: ReadonlyMap<string, unknown>) => [...rows].toSorted(([a], [b]) => (a < b ? -1 : 1))
-    assert.deepEqual(sorted(rows), sorted(await workload.rows(table)), `table ${table}`)
-  }
-}
-
-/**
- * How many rows the store says that each commitTs changed. The deletion of a key that did not exist (a row that came and
- * went inside one transaction) is a version in the store, but no change.
- */
-async function historyCounts(playground: PlaygroundProcess): Promise<Record<string, number>> {
-  const answer = await fetch(`${playground.admin}/history`)
-  const text = await answer.text()
-  assert.ok(answer.ok, text)
-  const counts: Record<string, number> = {}
-  const existing = new Set<string>()
-  for (const [, key = '', commitTs = '', op] of text.matchAll(
-    /"key":\s*"(\w+)".*?"commitTs":\s*(\d+).*?"op":\s*"(\w+)"/gs,
-  )) {
-    if (op === 'put') existing.add(key)
-    else if (!existing.delete(key)) continue
-    counts[commitTs] = (counts[commitTs] ?? 0) + 1
-  }
-  return counts
 }

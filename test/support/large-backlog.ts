@@ -20,6 +20,12 @@ export interface Backlog {
   readonly deadlineMs: number
 }
 
+/** Five million rows, and 1 GiB in larger rows, under 256 MiB. */
+export const FULL_SIZE: readonly [Backlog, Backlog] = [
+  { rows: 5_000_000, padBytes: 100, memoryQuota: 256 << 20, maxRssMib: 700, deadlineMs: 900_000 },
+  { rows: 128 << 10, padBytes: 8 << 10, memoryQuota: 256 << 20, maxRssMib: 700, deadlineMs: 300_000 },
+]
+
 /** Figures of a run that went well. */
 export interface BacklogResult extends Readonly<Record<string, number>> {
   readonly rssMib: number

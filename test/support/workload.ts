@@ -80,6 +80,8 @@ export interface Workload extends AsyncDisposable {
   readonly tables: () => readonly string[]
   /** Runs so many transactions in all, spread over the writers. */
   run(transactions: number): Promise<void>
+  /** One transaction that writes so many rows of a table, over and over the same keys; not while `run` is under way. */
+  runLarge(rows: number): Promise<void>
   /** Rows of a table as the SQL front has them now, by key. */
   rows(table: string): Promise<Map<string, RowText>>
   query(sql: string): Promise<unknown>
@@ -95,6 +97,9 @@ interface LiveTable {
 }
 
 const KEYS_PER_WRITER = 12
+/** Key numbers of large transactions are above it. */
+const LARGE_KEYS = 1_000_000
+const ROWS_PER_STATEMENT = 200
 
 export async function openWorkload(options: WorkloadOptions): Promise<Workload> {
   const { random, database } = options
@@ -143,13 +148,13 @@ export async function openWorkload(options: WorkloadOptions): Promise<Workload> 
       const row = { ...table.shape.row(id, random), v: String(nextV++) }
       const full = now === undefined ? { ...defaults(table), ...row } : { ...now, ...row }
       if (now === undefined) {
-        await connection.query(insertSql(table, row, random.chance(0.3) ? 'REPLACE' : 'INSERT'))
+        await connection.query(insertSql(table, [row], random.chance(0.3) ? 'REPLACE' : 'INSERT'))
         changes.set(slot, { table, id, row: full })
       } else if (random.chance(0.25)) {
         await connection.query(`DELETE FROM ${table.name} WHERE ${keySql(table, now)}`)
         changes.set(slot, { table, id, row: undefined })
       } else if (random.chance(0.2)) {
-        await connection.query(insertSql(table, row, 'REPLACE'))
+        await connection.query(insertSql(table, [row], 'REPLACE'))
         changes.set(slot, { table, id, row: { ...defaults(table), ...row } })
       } else {
         const sets = Object.entries(row).filter(([name]) => !table.shape.keyColumns.includes(name))
@@ -215,6 +220,22 @@ export async function openWorkload(options: WorkloadOptions): Promise<Workload> 
         if (options.ddl && random.chance(0.7)) await changeSchema()
       }
     },
+    async runLarge(count) {
+      const table = random.pick(live)
+      const rows = new Map<number, RowText>()
+      for (let at = 0; at < count; at++)
+        rows.set(LARGE_KEYS + at, { ...table.shape.row(LARGE_KEYS + at, random), v: String(nextV++) })
+      const all = [...rows.values()]
+      await admin.query('BEGIN')
+      for (let at = 0; at < all.length; at += ROWS_PER_STATEMENT)
+        await admin.query(insertSql(table, all.slice(at, at + ROWS_PER_STATEMENT), 'REPLACE'))
+      await admin.query('COMMIT')
+      for (const [id, written] of rows) {
+        const row = { ...defaults(table), ...written }
+        table.rows.set(id, row)
+        versions.push({ table: table.shape.name, key: keyOf(table.shape, row), row })
+      }
+    },
     async rows(name) {
       const table = live.find((candidate) => candidate.name === name)
       if (table === undefined) throw new RangeError(`there is no table ${name}`)
@@ -252,5 +273,9 @@ const literal = (value: string | null | undefined): string =>
 const keySql = (table: LiveTable, row: RowText): string =>
   table.shape.keyColumns.map((name) => `${name} = ${literal(row[name])}`).join(' AND ')
 
-const insertSql = (table: LiveTable, row: RowText, verb: 'INSERT' | 'REPLACE'): string =>
-  `${verb} INTO ${table.name} (${Object.keys(row).join(', ')}) VALUES (${Object.values(row).map(literal).join(', ')})`
+/** Rows of the same columns. */
+function insertSql(table: LiveTable, rows: readonly RowText[], verb: 'INSERT' | 'REPLACE'): string {
+  const columns = Object.keys(rows[0] ?? {}).join(', ')
+  const values = rows.map((row) => `(${Object.values(row).map(literal).join(', ')})`)
+  return `${verb} INTO ${table.name} (${columns}) VALUES ${values.join(', ')}`
+}
