@@ -19,6 +19,7 @@ export function sinkContext(changes: Partial<SinkContext> = {}): SinkContext {
     dispatcher: {
       topicOf: (schema, table) => `${schema}_${table}`,
       compile: () => () => 0,
+      compileStored: () => () => 0,
       checkConfig() {},
       checkTable() {},
       selectColumns: () => undefined,
