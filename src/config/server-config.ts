@@ -53,6 +53,10 @@ export const SERVER_CONFIG = table(
       numWorkerpoolGoroutine: int(0, { doc: IGNORED }),
       numConcurrentWorker: int(0, { doc: IGNORED }),
       chunkSizeLimit: int(0, { doc: IGNORED }),
+      diskQuota: int(0, {
+        allowed: '>= 0 bytes',
+        doc: 'What changes that memory has no room for may take below `{data-dir}/tmp/sorter`, of all changefeeds. 0 means four fifths of the free space. Not in TiCDC.',
+      }),
     }),
     kvClient: table({
       enableMultiplexing: bool(true, { doc: IGNORED }),

@@ -26,7 +26,7 @@ import { SinkMemories } from './owner/sink-memories.ts'
 import { createServerHandle } from './server-handle.ts'
 import { clusterKeys } from './store/keys.ts'
 
-/** Of the free space: what run files may take where the configuration gives no limit. */
+/** The rest is for others. */
 const FREE_SPACE_SHARE = 0.8
 
 export interface ServerOptions {
@@ -83,7 +83,10 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
           failPoints: options.failPoints,
           captureAddress: address,
           clusterId: config.clusterId,
-          runFiles: { directory: runDirectory.path, disk: createDiskMemory(diskLimit(runDirectory.path)) },
+          runFiles: {
+            directory: runDirectory.path,
+            disk: createDiskMemory(config.sorter.diskQuota || freeSpace(runDirectory.path)),
+          },
         },
         log,
         clock,
@@ -141,8 +144,8 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
   }
 }
 
-/** Bytes that run files may take. */
-function diskLimit(directory: string): number {
+/** Bytes that run files may take where the configuration gives no limit. */
+function freeSpace(directory: string): number {
   const { bavail, bsize } = statfsSync(directory)
   return Math.floor(bavail * bsize * FREE_SPACE_SHARE)
 }
