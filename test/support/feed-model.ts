@@ -13,9 +13,10 @@ import type { Ts } from '../../src/tidb/ts.ts'
 import { openPdClient } from '../../src/upstream/pd/client.ts'
 import type { PdClient } from '../../src/upstream/pd/pd.ts'
 import { openEventFeed } from '../../src/upstream/tikv/event-feed.ts'
-import type { EventFeed, FeedSink } from '../../src/upstream/tikv/feed.ts'
+import type { EventFeed, FeedSink, Subscription } from '../../src/upstream/tikv/feed.ts'
 import { type KvClient, openKvClient } from '../../src/upstream/tikv/kv-client.ts'
 import { createRandom, type Random } from './random.ts'
+import { SpillingFeed, type SpillingOptions } from './spilling-feed.ts'
 import { type Cluster, DEAD_MODES, LIVING_MODES, runTxn, startCluster, type Write } from './simulated-cluster.ts'
 
 /** One change as text, to compare sets of them; undefined for one that changes nothing. */
@@ -117,13 +118,15 @@ export const hasty: Clock = {
   sleep: (ms, signal) => systemClock.sleep(ms / 10, signal),
 }
 
-export async function connect(signal: AbortSignal): Promise<Connected> {
+/** Where `spilling` is given, what waits for its commit goes to disk at random. */
+export async function connect(signal: AbortSignal, spilling?: SpillingOptions): Promise<Connected> {
   const stack = new AsyncDisposableStack()
   const cluster = stack.use(await startCluster())
   const common = { security: {}, log: silentLog, clock: hasty }
   const pd = stack.use(await openPdClient({ endpoints: [cluster.pd], ...common }, signal))
   const kv = stack.use(openKvClient({ pd, ...common }))
-  const feed = stack.use(openEventFeed({ pd, ...common }))
+  const options = { pd, ...common }
+  const feed = stack.use(spilling === undefined ? openEventFeed(options) : new SpillingFeed(options, spilling))
   return { cluster, pd, kv, feed, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }
 
@@ -174,6 +177,8 @@ export interface ModelOptions {
   /** No further chapter begins after that time on `performance.now()`. */
   readonly until?: number
   readonly onChapter?: (text: string) => void
+  /** Chance of a subscription to spill after a frame; 0 when absent. */
+  readonly spill?: number
 }
 
 export interface ModelResult {
@@ -195,7 +200,9 @@ const FIRST_TABLE = 2_000n
  */
 export async function runFeedModel(options: ModelOptions, signal: AbortSignal): Promise<ModelResult> {
   const random = createRandom(options.seed)
-  await using connected = await connect(signal)
+  const { spill = 0 } = options
+  const spilling = spill > 0 ? { random: createRandom(options.seed + 1), chance: spill, damage: 0.002 } : undefined
+  await using connected = await connect(signal, spilling)
   const result = { steps: 0, transactions: 0, faults: 0, changes: 0 }
   for (let chapter = 0; result.steps < options.steps; chapter++) {
     if (performance.now() > (options.until ?? Infinity)) break
@@ -205,6 +212,10 @@ export async function runFeedModel(options: ModelOptions, signal: AbortSignal): 
     result.faults += done.faults
     result.changes += done.changes
     options.onChapter?.(`seed ${options.seed}: ${JSON.stringify(result)}`)
+  }
+  if (connected.feed instanceof SpillingFeed) {
+    assert.ok(connected.feed.read > 0, 'nothing was read from disk')
+    assert.equal(connected.feed.files.bytes, 0)
   }
   return result
 }
@@ -221,10 +232,19 @@ async function runChapter(
   const range = tableRecordRange(tableId)
   using subscriptions = new DisposableStack()
   const sinks: ChangeCollector[] = []
+  const live: { readonly sink: ChangeCollector; subscription: Subscription }[] = []
+  subscriptions.defer(() => live.forEach(({ subscription }) => subscription[Symbol.dispose]()))
   const subscribe = (startTs: Ts): void => {
     const sink = new ChangeCollector(startTs)
     sinks.push(sink)
-    subscriptions.use(feed.subscribe(range, startTs, sink))
+    live.push({ sink, subscription: feed.subscribe(range, startTs, sink) })
+  }
+  /** Gives one up, as where disk is short, and reads again from where it was. */
+  const giveUp = (which: number): void => {
+    const one = live[which % live.length]
+    if (one === undefined) return
+    one.subscription[Symbol.dispose]()
+    one.subscription = feed.subscribe(range, one.sink.resolvedTs, one.sink)
   }
   const startTs = await pd.tso(signal)
   subscribe(startTs)
@@ -243,6 +263,10 @@ async function runChapter(
       )
       const [name, body] = randomFault(random)
       const late = random.chance(0.15)
+      const givenUp = Array.from({ length: random.below(4) }, () => ({
+        pauseMs: random.below(20),
+        which: random.below(1000),
+      }))
       const write = async (program: (typeof programs)[number]): Promise<void> => {
         for (const { writes, mode } of program) {
           try {
@@ -263,7 +287,13 @@ async function runChapter(
           tell(`${name} was refused: ${describeError(error)}`)
         }
       }
-      await Promise.all([fault(), ...programs.map(write)])
+      const giveUps = async (): Promise<void> => {
+        for (const { pauseMs, which } of givenUp) {
+          await systemClock.sleep(pauseMs, signal)
+          giveUp(which)
+        }
+      }
+      await Promise.all([fault(), giveUps(), ...programs.map(write)])
       if (late) subscribe(random.pick(commits))
       const transactions = programs.reduce((sum, program) => sum + program.length, 0)
       result.transactions += transactions

@@ -51,6 +51,12 @@ suite('event feed against a simulated cluster', { concurrency: true }, () => {
     assert.ok(steps >= STEPS && changes > STEPS)
   })
 
+  test(`the same where nearly everything goes to disk (seed ${SEED})`, { timeout: 600_000 }, async () => {
+    const model = { seed: SEED, steps: STEPS, spill: 0.7 }
+    const { steps, changes } = await runFeedModel(model, AbortSignal.timeout(590_000))
+    assert.ok(steps >= STEPS && changes > STEPS)
+  })
+
   test(
     'locks of dead transactions are resolved, so that a span does not stand still',
     { timeout: 60_000 },

@@ -44,6 +44,10 @@ const SLOW_LOG_MS = 30_000
 const SLOW_MS = 20_000
 const SLOW_SCAN_MS = 600_000
 const MAX_REMEMBERED = 10_000
+/** Regions that read from disk at the same time. */
+const JOINS = 4
+/** What went wrong with a run file: what lay in it can be had from the store again. */
+const UNREADABLE: ReadonlySet<string> = new Set(['CDC:ErrRunFileCorrupted', 'CDC:ErrRunFileIO'])
 
 /** A change stream client; connects to stores when regions need them. */
 export function openEventFeed(options: EventFeedOptions): EventFeed {
@@ -70,6 +74,8 @@ class TikvEventFeed implements EventFeed {
   readonly #stop = new AbortController()
   #tasks = new Set<Promise<void>>()
   #watching = false
+  #joining = 0
+  readonly #joinTurns: (() => void)[] = []
   readonly #observed: Disposable | undefined
 
   constructor(options: EventFeedOptions) {
@@ -96,6 +102,7 @@ class TikvEventFeed implements EventFeed {
       filterLoop: options.filterLoop ?? false,
       clock: this.#options.clock,
       onStop: (stopped) => this.#forget(stopped),
+      onJoin: (joining, feed) => this.#run(joining, () => this.#join(feed)),
     })
     this.#subscriptions.set(subscription, [])
     this.#run(subscription, () => this.#cover(subscription, subscription.range, 0))
@@ -259,6 +266,23 @@ class TikvEventFeed implements EventFeed {
       const due = takeDue(lost, dueAt + REGION_BACKOFF.baseMs)
       for (const [run, runAttempt] of due) await this.#cover(subscription, run, runAttempt)
     })
+  }
+
+  /** Lets a few regions at a time read what they have on disk. */
+  async #join(feed: RegionFeed): Promise<void> {
+    while (this.#joining >= JOINS) await new Promise<void>((resolve) => this.#joinTurns.push(resolve))
+    this.#joining++
+    try {
+      await feed.join()
+    } catch (error) {
+      if (!UNREADABLE.has(errorCode(error))) throw error
+      // The store sends everything above the region's resolved-ts again.
+      this.#options.log.warn('rows of a region cannot be read from disk', { region: feed.region.id, error })
+      this.#storeFeeds.get(feed.storeId)?.restart(error instanceof Error ? error : new Error(String(error)))
+    } finally {
+      this.#joining--
+      this.#joinTurns.shift()?.()
+    }
   }
 
   #broken(subscription: FeedSubscription, error: unknown): void {

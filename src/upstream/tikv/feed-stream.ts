@@ -63,9 +63,9 @@ export class FeedStream implements ChangeDataVisitor {
     if (only === undefined) metadata.set('features', FEATURES)
     this.#call = client.makeBidiStreamRequest(method.path, method.requestSerialize, (frame) => frame, metadata)
     this.#call.on('data', (frame: Buffer) => this.#receive(frame))
-    this.#call.on('error', (error: unknown) => this.#end(error instanceof Error ? error : new Error(String(error))))
+    this.#call.on('error', (error: unknown) => this.end(error instanceof Error ? error : new Error(String(error))))
     this.#call.on('status', ({ code }: StatusObject) => {
-      if (code === status.OK) this.#end(new Error('the store ended the stream'))
+      if (code === status.OK) this.end(new Error('the store ended the stream'))
     })
   }
 
@@ -203,7 +203,7 @@ export class FeedStream implements ChangeDataVisitor {
     const live = [...this.#registrations.values()].flatMap((ofRequest) => [...ofRequest.values()])
     for (const subscription of new Set(live.map((registration) => registration.subscription)))
       this.#break(subscription, error)
-    this.#end(new Error('unreadable frame', { cause: error }))
+    this.end(new Error('unreadable frame', { cause: error }))
   }
 
   #break(subscription: FeedSubscription, error: unknown): void {
@@ -211,7 +211,8 @@ export class FeedStream implements ChangeDataVisitor {
     this.#listener.broken(subscription, error)
   }
 
-  #end(reason: Error): void {
+  /** Gives up what is registered here. */
+  end(reason: Error): void {
     if (this.#ended) return
     this.#ended = true
     const live = [...this.#registrations.values()].flatMap((ofRequest) => [...ofRequest.values()])

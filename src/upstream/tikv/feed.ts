@@ -1,5 +1,6 @@
 import type { RawRow } from '../../event/raw-row.ts'
 import type { KeyRange } from '../../event/span.ts'
+import type { Holder } from '../../spill/spiller.ts'
 import type { Ts } from '../../tidb/ts.ts'
 
 /**
@@ -23,6 +24,8 @@ export interface Subscription extends Disposable {
   readonly resolvedTs: Ts
   /** Memory for changes that wait for their commit, for the quota. */
   readonly bytes: number
+  /** What of it can go to disk. Rows that went there are given later, before the `resolved` that covers them. */
+  readonly holder: Holder
 }
 
 /** How a feed is doing, for people. */

@@ -48,6 +48,9 @@ function newFeed(startTs = 0, resolvedTs = startTs) {
     row,
     give: () => void out.push(plainRow(row.toRawKv())),
     stopped: false,
+    join() {},
+    advanced() {},
+    charge() {},
   }
   const region = { id: 1n, confVer: 1n, version: 1n, ...range, peers: [], leader: undefined }
   return { owner, out, feed: new RegionFeed(region, result.hold, owner, { storeId: 1n, since: 0 }) }

@@ -1,11 +1,14 @@
 import { CdcError } from '../../base/errors.ts'
-import type { RawRow } from '../../event/raw-row.ts'
+import { type RawRow, tsOfHalves } from '../../event/raw-row.ts'
 import type { KeyRange } from '../../event/span.ts'
 import { compareBytes, decodeBytes, encodeBytes } from '../../tidb/key.ts'
 import type { Ts } from '../../tidb/ts.ts'
 import type { Region } from '../pd/pd.ts'
 import { type RowCursor, RowOp, RowType } from './change-data.ts'
 import type { RangeHold } from './range-lock.ts'
+import { joinRows, MemorySource, PartSource } from './join-rows.ts'
+import { BLOCK_BYTES } from './spill-blocks.ts'
+import { type SpilledPart, SpilledRows } from './spilled-rows.ts'
 import { TsFloor } from './ts-floor.ts'
 import { Came, NONE, type RowList, UnmatchedRow, type UnmatchedRows } from './unmatched-rows.ts'
 
@@ -22,6 +25,12 @@ export interface FeedOwner {
   give(): void
   /** True from then on; nothing more is given. */
   readonly stopped: boolean
+  /** Calls {@link RegionFeed.join} when it is its turn. */
+  join(feed: RegionFeed): void
+  /** A region got further outside of a frame. */
+  advanced(): void
+  /** Accounts memory beside `unmatched`; negative to give it back. */
+  charge(bytes: number): void
 }
 
 /** What is remembered of a region while it is registered. */
@@ -46,6 +55,7 @@ export class RegionFeed implements RowList {
   readonly #owner: FeedOwner
   // An idle region has none: a hundred thousand of them take less than a kilobyte each.
   #filter: ((row: RowCursor) => boolean) | undefined
+  #spilled: SpilledRows | undefined
 
   constructor(
     region: RegionRecord,
@@ -86,32 +96,102 @@ export class RegionFeed implements RowList {
     }
   }
 
-  /** True when the region got further. A region that is still scanning does not, whatever it says. */
+  /**
+   * True when the region got further. A region that is still scanning does not, whatever it says; one whose committed rows
+   * lie on disk does when they are joined.
+   */
   resolve(ts: Ts): boolean {
     if (!this.initialized || ts <= this.hold.ts) return false
+    const spilled = this.#spilled
+    if (spilled !== undefined && (spilled.joining || spilled.holdsBack(ts))) {
+      if (ts > spilled.wantedTs) spilled.wantedTs = ts
+      if (!spilled.joining) this.#owner.join(this)
+      spilled.joining = true
+      return false
+    }
     this.hold.ts = ts
     return true
+  }
+
+  /** The rows at `positions` lie in `part` now. */
+  spilled(positions: readonly number[], part: SpilledPart): void {
+    for (const position of positions) this.#owner.unmatched.remove(this, position)
+    this.#spilled ??= new SpilledRows()
+    this.#spilled.add(part)
+  }
+
+  /**
+   * Gives the committed rows that lie on disk, and then goes to the resolved-ts that waits for them. Rejects with what is
+   * fatal for the changefeed, with the run files' errors, or with an AbortError when the region has ended.
+   */
+  async join(): Promise<void> {
+    const spilled = this.#spilled
+    if (spilled === undefined) return
+    for (let ts = spilled.wantedTs; ts > this.hold.ts; ts = spilled.wantedTs) {
+      if (spilled.holdsBack(ts)) await this.#joinUpTo(ts, spilled)
+      spilled.signal.throwIfAborted()
+      this.hold.ts = ts
+      this.#owner.advanced()
+      spilled.signal.throwIfAborted()
+    }
+    spilled.joining = false
+    if (spilled.parts.length === 0) this.#spilled = undefined
   }
 
   /** Gives all memory back; nothing may follow. */
   close(): void {
     this.#owner.unmatched.clear(this)
+    this.#spilled?.release()
+    this.#spilled = undefined
+  }
+
+  async #joinUpTo(ts: Ts, spilled: SpilledRows): Promise<void> {
+    const { unmatched: rows } = this.#owner
+    const txns = spilled.committed(ts)
+    const inMemory = rows.sort(
+      rows.positionsOf(this).filter((position) => {
+        rows.load(position, unmatched)
+        return txns.has(unmatched.startHigh, unmatched.startLow)
+      }),
+    )
+    for (const position of inMemory) rows.detach(this, position)
+    const sources = [...spilled.parts.map((part) => new PartSource(part, txns)), new MemorySource(rows, inMemory)]
+    this.#owner.charge(sources.length * BLOCK_BYTES)
+    try {
+      await joinRows(sources, (prewrite, end) => this.#joinSpilled(prewrite, end), spilled.signal)
+      spilled.finish(txns)
+    } finally {
+      this.#owner.charge(-sources.length * BLOCK_BYTES)
+      for (const position of inMemory) rows.free(position)
+    }
+  }
+
+  #joinSpilled(prewrite: UnmatchedRow | undefined, end: UnmatchedRow | undefined): void {
+    if (end === undefined) return
+    if (prewrite !== undefined) this.#join(prewrite, end.commitHigh, end.commitLow, end.op)
+    // Before the end of the scan a commit can come whose row is scanned as a COMMITTED one.
+    else if ((end.came & Came.early) === 0)
+      throw this.#notMatched(tsOfHalves(end.startHigh, end.startLow), tsOfHalves(end.commitHigh, end.commitLow))
   }
 
   #commit(row: RowCursor): void {
     const { unmatched: rows } = this.#owner
     const position = rows.find(row)
-    if (position !== NONE) {
+    if (position === NONE && !this.#contains(row)) return
+    const bits = this.initialized ? Came.commit : Came.commit | Came.early
+    if (this.#spilled?.has(row.startHigh, row.startLow) === true) {
+      const { wantedTs } = this.#spilled
+      if (row.commitTs <= wantedTs) this.#isStale(row, wantedTs)
+      this.#spilled.commit(row)
+      rows.end(this, row, bits)
+    } else if (position !== NONE) {
       rows.load(position, unmatched)
       if (this.initialized || this.#isFinal(unmatched)) {
         rows.remove(this, position)
         this.#join(unmatched, row.commitHigh, row.commitLow, row.op)
-      } else rows.end(this, row, Came.commit)
-    } else if (!this.#contains(row)) return
-    else if (this.initialized) {
-      const text = `commit of ${row.startTs} at ${row.commitTs} without prewrite in region ${this.region.id}`
-      throw new CdcError('CDC:ErrPrewriteNotMatch', text)
-    } else rows.end(this, row, Came.commit)
+      } else rows.end(this, row, bits)
+    } else if (this.initialized) throw this.#notMatched(row.startTs, row.commitTs)
+    else rows.end(this, row, bits)
   }
 
   /** While a region is scanned, a later prewrite of the same transaction can only repeat one of which this is true. */
@@ -144,13 +224,10 @@ export class RegionFeed implements RowList {
 
   /** Completes the owner's row, whose bytes and timestamps are set. */
   #give(from: UnmatchedRow | RowCursor, op: number, hasOld: boolean): void {
-    const { row, startTs } = this.#owner
+    const { row } = this.#owner
     floor.set(this.hold.ts)
-    if (!floor.isBelow(row.commitHigh, row.commitLow)) {
-      // A transaction that was already committed when the subscription began, but not yet on all its keys.
-      if (row.commitTs <= startTs) return
-      throw this.#outOfOrder(row)
-    }
+    // A transaction that was already committed when the subscription began, but not yet on all its keys.
+    if (!floor.isBelow(row.commitHigh, row.commitLow) && this.#isStale(row, this.hold.ts)) return
     if (op !== RowOp.put && op !== RowOp.delete) throw this.#unknownOp(op)
     row.keyAt = from.keyAt + this.#owner.keyPrefixLength
     row.keyEnd = from.keyEnd
@@ -163,11 +240,10 @@ export class RegionFeed implements RowList {
 
   #rollback(row: RowCursor): void {
     const { unmatched: rows } = this.#owner
+    const position = rows.find(row)
     if (!this.initialized) rows.end(this, row, Came.rollback)
-    else {
-      const position = rows.find(row)
-      if (position !== NONE) rows.remove(this, position)
-    }
+    else if (position !== NONE) rows.remove(this, position)
+    else this.#spilled?.rollback(row)
   }
 
   /** Whatever came without its other half is joined now; a commit without prewrite was scanned as a COMMITTED row. */
@@ -176,7 +252,9 @@ export class RegionFeed implements RowList {
     const { unmatched: rows } = this.#owner
     const ended = rows.positionsOf(this).filter((position) => {
       rows.load(position, unmatched)
-      if (unmatched.came === Came.prewrite) return false
+      const { came, startHigh, startLow } = unmatched
+      if (came === Came.prewrite) return false
+      if ((came & Came.commit) !== 0 && this.#spilled?.has(startHigh, startLow) === true) return false
       // Out of the table first: a subscriber may do anything when it is given a row.
       rows.detach(this, position)
       return true
@@ -184,8 +262,8 @@ export class RegionFeed implements RowList {
     for (const position of ended) {
       rows.load(position, unmatched)
       rows.free(position)
-      if (unmatched.came === (Came.prewrite | Came.commit) && !this.#owner.stopped)
-        this.#join(unmatched, unmatched.commitHigh, unmatched.commitLow, unmatched.op)
+      const joined = (unmatched.came & Came.prewrite) !== 0 && (unmatched.came & Came.commit) !== 0
+      if (joined && !this.#owner.stopped) this.#join(unmatched, unmatched.commitHigh, unmatched.commitLow, unmatched.op)
     }
   }
 
@@ -194,10 +272,16 @@ export class RegionFeed implements RowList {
     return this.#filter(row)
   }
 
-  #outOfOrder({ startTs, commitTs }: RawRow): CdcError {
-    const { region, hold } = this
-    const text = `region ${region.id} sent commit ${commitTs} of ${startTs} at or below its resolved ts ${hold.ts}`
-    return new CdcError('CDC:ErrUnexpected', text)
+  /** True for a commit that is older than the subscription; throws for one that is only not above `resolvedTs`. */
+  #isStale({ startTs, commitTs }: { readonly startTs: Ts; readonly commitTs: Ts }, resolvedTs: Ts): boolean {
+    if (commitTs <= this.#owner.startTs) return true
+    const text = `region ${this.region.id} sent commit ${commitTs} of ${startTs} at or below its resolved ts ${resolvedTs}`
+    throw new CdcError('CDC:ErrUnexpected', text)
+  }
+
+  #notMatched(startTs: Ts, commitTs: Ts): CdcError {
+    const text = `commit of ${startTs} at ${commitTs} without prewrite in region ${this.region.id}`
+    return new CdcError('CDC:ErrPrewriteNotMatch', text)
   }
 
   #unknownOp(op: number): CdcError {

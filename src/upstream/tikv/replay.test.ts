@@ -8,6 +8,8 @@ import { type Ts, zeroTs } from '../../tidb/ts.ts'
 import { openEventFeed } from './event-feed.ts'
 import type { FeedSink } from './feed.ts'
 import { hasExpected, openExpected, recordings } from '../../../test/support/recorded-feed.ts'
+import { createRandom } from '../../../test/support/random.ts'
+import { SpillingFeed, type SpillingOptions } from '../../../test/support/spilling-feed.ts'
 import { fastClock, type RecordedSubscription, Replay } from '../../../test/support/feed-replay.ts'
 
 /** Without `errors-*`: there the recorded client provokes refusals that a correct one never gets. */
@@ -76,14 +78,9 @@ function expectedRows(name: string, subscription: RecordedSubscription): Map<str
   return rows
 }
 
-function open(replay: Replay) {
-  const feed = openEventFeed({
-    pd: replay.pd,
-    security: {},
-    log: silentLog,
-    clock: fastClock(50),
-    scanWindow: 1000,
-  })
+function open(replay: Replay, spilling?: SpillingOptions) {
+  const options = { pd: replay.pd, security: {}, log: silentLog, clock: fastClock(50), scanWindow: 1000 }
+  const feed = spilling === undefined ? openEventFeed(options) : new SpillingFeed(options, spilling)
   const readers = replay.subscriptions.map((recorded) => {
     const sink = new Collector()
     return { recorded, sink, subscription: feed.subscribe(recorded, recorded.checkpoint, sink) }
@@ -98,12 +95,26 @@ async function until(condition: () => boolean, signal: AbortSignal): Promise<voi
   }
 }
 
-for (const name of played) {
-  for (const streams of SESSIONS[name] ?? [undefined]) {
-    const title = streams === undefined ? name : `${name}, streams ${streams.join(', ')}`
-    test(`the reader gets from ${title} exactly what was written`, { timeout: 30_000 }, async () => {
+/** The recorded client came back from the last resolved-ts, where one that still reads from disk asks for more. */
+const CAME_BACK = ['leader-transfer-v2', 'merge-v2', 'split-v2', 'store-restart-v2']
+/** How often rows that wait for their commit go to disk: never, half of the times, always. */
+const CHANCES = [0, 0.5, 1]
+let seed = 0
+const parts = played.flatMap((name) =>
+  (SESSIONS[name] ?? [undefined]).flatMap((streams) =>
+    CHANCES.filter((chance) => chance === 0 || !CAME_BACK.includes(name)).map((chance) => ({ name, streams, chance })),
+  ),
+)
+
+for (const { name, streams, chance } of parts) {
+  const title = streams === undefined ? name : `${name}, streams ${streams.join(', ')}`
+  const spilling = chance === 0 ? undefined : { random: createRandom(++seed), chance }
+  test(
+    `the reader gets from ${title} exactly what was written${chance > 0 ? `, spilling ${chance}` : ''}`,
+    { timeout: 30_000 },
+    async () => {
       await using replay = await new Replay(name, streams).open()
-      const { feed, readers } = open(replay)
+      const { feed, readers } = open(replay, spilling)
       await using _ = feed
       const signal = AbortSignal.timeout(20_000)
       const endTs = BigInt(openExpected(name).end_ts ?? 0)
@@ -115,9 +126,12 @@ for (const name of played) {
         assert.deepEqual([...sink.rowsByName].toSorted(byName), [...expected].toSorted(byName))
         if (!replay.registeredAgain) assert.equal(sink.repeated, 0)
         assert.ok(subscription.bytes < 16 << 20)
+        subscription[Symbol.dispose]()
+        assert.equal(subscription.bytes, 0)
       }
-    })
-  }
+      if (feed instanceof SpillingFeed) assert.equal(feed.files.bytes, 0)
+    },
+  )
 }
 
 for (const streams of recordings.includes('busy-congested-v2') ? GIVEN_UP : []) {

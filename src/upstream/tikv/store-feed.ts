@@ -96,6 +96,11 @@ export class StoreFeed implements Disposable {
     this.#pump()
   }
 
+  /** Ends all streams; their regions are registered again. */
+  restart(reason: Error): void {
+    for (const stream of [...this.#streams.values()]) stream.end(reason)
+  }
+
   /** Closes the connection when nothing was registered for a while. */
   closeIdle(): void {
     const now = this.#options.clock.monotonic()

@@ -1,8 +1,10 @@
 import type { Clock } from '../../base/clock.ts'
 import { RawRow } from '../../event/raw-row.ts'
 import type { KeyRange } from '../../event/span.ts'
+import type { Holder } from '../../spill/spiller.ts'
 import type { Ts } from '../../tidb/ts.ts'
 import type { FeedSink, Subscription } from './feed.ts'
+import { FeedHolder } from './feed-holder.ts'
 import { RangeLock } from './range-lock.ts'
 import type { FeedOwner, RegionFeed } from './region-feed.ts'
 import { UnmatchedRows } from './unmatched-rows.ts'
@@ -19,6 +21,8 @@ export interface SubscriptionOptions {
   readonly clock: Clock
   /** Called once, when the subscription is disposed of or has failed. */
   readonly onStop: (subscription: FeedSubscription) => void
+  /** A region has rows to join, see `RegionFeed.join`. */
+  readonly onJoin: (subscription: FeedSubscription, feed: RegionFeed) => void
 }
 
 /** Of a span with many regions the minimum is looked for this often; of a small one at once. */
@@ -37,6 +41,7 @@ export class FeedSubscription implements Subscription, FeedOwner {
   readonly lock: RangeLock
   readonly unmatched = new UnmatchedRows()
   readonly row = new RawRow()
+  readonly holder: Holder
   /** Live registrations. */
   readonly feeds = new Set<RegionFeed>()
   stopped = false
@@ -50,11 +55,13 @@ export class FeedSubscription implements Subscription, FeedOwner {
   advancedAt: number
   readonly #sink: FeedSink
   readonly #clock: Clock
-  readonly #onStop: (subscription: FeedSubscription) => void
+  readonly #onStop: SubscriptionOptions['onStop']
+  readonly #onJoin: SubscriptionOptions['onJoin']
   readonly #stop = new AbortController()
   #lookedAt = -Infinity
   #looking = false
   #untimed = 0
+  #charged = 0
 
   constructor(options: SubscriptionOptions) {
     this.id = options.id
@@ -64,9 +71,11 @@ export class FeedSubscription implements Subscription, FeedOwner {
     this.filterLoop = options.filterLoop
     this.lock = new RangeLock(options.range, options.startTs)
     this.advancedAt = options.clock.monotonic()
+    this.holder = new FeedHolder(this.unmatched, this.feeds, (bytes) => this.charge(bytes))
     this.#sink = options.sink
     this.#clock = options.clock
     this.#onStop = options.onStop
+    this.#onJoin = options.onJoin
   }
 
   get signal(): AbortSignal {
@@ -74,7 +83,7 @@ export class FeedSubscription implements Subscription, FeedOwner {
   }
 
   get bytes(): number {
-    return this.unmatched.bytes
+    return this.unmatched.bytes + this.#charged
   }
 
   get regions(): { total: number; initialized: number } {
@@ -100,12 +109,28 @@ export class FeedSubscription implements Subscription, FeedOwner {
     this.givingMs += (performance.now() - at) * TIMED_ROWS
   }
 
+  join(feed: RegionFeed): void {
+    this.#onJoin(this, feed)
+  }
+
+  charge(bytes: number): void {
+    this.#charged += bytes
+  }
+
+  advanced(): void {
+    this.dirty = true
+    this.#tell()
+  }
+
   /** At the end of a frame, whose rows were given: lets go of it, then perhaps tells a resolved-ts. */
   endFrame(): void {
     this.unmatched.retain()
-    if (this.stopped) return
-    this.#sink.frame?.()
-    if (!this.dirty) return
+    if (!this.stopped) this.#sink.frame?.()
+    this.#tell()
+  }
+
+  #tell(): void {
+    if (!this.dirty || this.stopped) return
     const waitMs = this.#lookedAt + ADVANCE_MS - this.#clock.monotonic()
     if (waitMs <= 0 || this.lock.size <= SMALL) this.#advance()
     else if (!this.#looking) {

@@ -4,8 +4,8 @@ import { RowSlabs } from './row-slabs.ts'
 /** No entry. */
 export const NONE = -1
 
-/** What came for a row so far, as bits. */
-export const Came = { prewrite: 1, commit: 2, rollback: 4 } as const
+/** What came for a row so far, as bits; `early`: its commit, before the end of the scan. */
+export const Came = { prewrite: 1, commit: 2, rollback: 4, early: 8 } as const
 
 /** The entries of one region. */
 export interface RowList {
@@ -54,6 +54,7 @@ const VALUE_END = 14
 const OLD_AT = 15
 const OLD_END = 16
 const WORDS = 17
+const FIELDS = [KEY_AT, VALUE_AT, OLD_AT]
 
 const IN_FRAME = -1
 const FREE = -2
@@ -142,8 +143,8 @@ export class UnmatchedRows {
     words[at + OLD_END] = row.oldEnd
   }
 
-  /** Remembers a COMMIT or ROLLBACK that cannot be joined yet. */
-  end(list: RowList, row: RowCursor, came: typeof Came.commit | typeof Came.rollback): void {
+  /** Remembers a COMMIT or ROLLBACK that cannot be joined yet; `came` are its bits. */
+  end(list: RowList, row: RowCursor, came: number): void {
     const hash = hashOf(row)
     let position = this.#size === 0 ? NONE : this.#find(row, hash)
     if (position === NONE) {
@@ -186,6 +187,16 @@ export class UnmatchedRows {
       position = this.#chunkOf(position).words[wordsAt(position) + IN_LIST_AFTER] ?? NONE
     }
     return positions
+  }
+
+  /** In the order (start-ts, key), which is the order of arrival for the most part. */
+  sortedPositionsOf(list: RowList): number[] {
+    return this.sort(this.positionsOf(list).reverse())
+  }
+
+  /** In place. */
+  sort(positions: number[]): number[] {
+    return positions.sort((a, b) => this.#compare(a, b))
   }
 
   /** Takes an entry out of the table; it can still be loaded until it is freed. */
@@ -233,7 +244,7 @@ export class UnmatchedRows {
   /** Forgets a region's entries. */
   clear(list: RowList): void {
     for (const position of this.positionsOf(list)) this.remove(list, position)
-    this.#trim()
+    this.trim()
   }
 
   /** Copies what still lies in the frame that was just read: nothing points into it afterwards. */
@@ -248,13 +259,19 @@ export class UnmatchedRows {
       this.#fresh.length = 0
     }
     this.#frame = NOTHING
-    this.#trim()
+    this.trim()
   }
 
   #chunkOf(position: number): Chunk {
     const chunk = this.#chunks[position >>> CHUNK_BITS]
     if (chunk === undefined) throw new RangeError(`there is no entry ${position}`)
     return chunk
+  }
+
+  #compare(a: number, b: number): number {
+    this.load(a, left)
+    this.load(b, right)
+    return compareRows(left, right)
   }
 
   #find(row: RowCursor, hash: number): number {
@@ -331,7 +348,13 @@ export class UnmatchedRows {
     const to = Math.max(words[at + KEY_END] ?? 0, words[at + VALUE_END] ?? 0, words[at + OLD_END] ?? 0)
     words[at + SLAB] = this.#slabs.copy(this.#frame, from, to)
     const shift = this.#slabs.end - to
-    for (let word = at + KEY_AT; word <= at + OLD_END; word++) words[word] = (words[word] ?? 0) + shift
+    for (const word of FIELDS) {
+      const begin = words[at + word] ?? 0
+      const end = words[at + word + 1] ?? 0
+      if (begin === end) continue
+      words[at + word] = begin + shift
+      words[at + word + 1] = end + shift
+    }
   }
 
   #allocate(): number {
@@ -366,7 +389,7 @@ export class UnmatchedRows {
   }
 
   /** Gives back what a large transaction has left. */
-  #trim(): void {
+  trim(): void {
     if (this.#live === 0) {
       if (this.#entryBytes > MOST_IN_CHUNK) {
         this.#chunks = []
@@ -397,6 +420,15 @@ export class UnmatchedRows {
 }
 
 const NOTHING = Buffer.alloc(0)
+const left = new UnmatchedRow()
+const right = new UnmatchedRow()
+
+/** By start-ts, then by key. */
+export function compareRows(a: UnmatchedRow, b: UnmatchedRow): number {
+  if (a.startHigh !== b.startHigh) return a.startHigh - b.startHigh
+  if (a.startLow !== b.startLow) return a.startLow - b.startLow
+  return a.bytes.compare(b.bytes, b.keyAt, b.keyEnd, a.keyAt, a.keyEnd)
+}
 
 /** Of start-ts and the end of the key, where keys of one table differ. */
 function hashOf(row: RowCursor): number {
