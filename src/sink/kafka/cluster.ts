@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
-import { Connection, type ConnectionOptions, parseBroker, type Reader } from '@platformatic/kafka'
+import { type ConnectionOptions, parseBroker } from '@platformatic/kafka'
 import { CdcError } from '../../base/errors.ts'
 import type { KafkaSettings, TlsSettings } from '../../config/sink-settings.ts'
 import { abortable } from './abortable.ts'
+import { BrokerConnection } from './broker-connection.ts'
 import { type Exchange, type Metadata, metadataRequest } from './wire.ts'
 
 interface Address {
@@ -18,7 +19,7 @@ interface Address {
 export class Cluster implements Disposable {
   readonly #settings: KafkaSettings
   readonly #clientId: string
-  readonly #connections = new Map<string, Promise<Connection>>()
+  readonly #connections = new Map<string, Promise<BrokerConnection>>()
   readonly #brokers = new Map<number, Address>()
   /** Topic → leader's node by partition, -1 = none. */
   readonly #leaders = new Map<string, readonly number[]>()
@@ -56,7 +57,7 @@ export class Cluster implements Disposable {
   }
 
   /** A live connection to a broker of the last refresh. */
-  async connection(node: number): Promise<Connection> {
+  async connection(node: number): Promise<BrokerConnection> {
     const address = this.#brokers.get(node)
     if (address === undefined) throw new Error(`broker ${node} is not in the cluster`)
     return this.#connect(address)
@@ -69,7 +70,7 @@ export class Cluster implements Disposable {
     for (const address of [...this.#brokers.values(), ...seeds]) {
       try {
         const connection = await abortable(this.#connect(address), signal)
-        return await abortable(exchange(connection, request), signal)
+        return await abortable(connection.exchange(request), signal)
       } catch (error) {
         signal.throwIfAborted()
         errors.push(error)
@@ -83,13 +84,13 @@ export class Cluster implements Disposable {
     this.#closed = true
     for (const opening of this.#connections.values())
       opening.then(
-        (connection) => connection.socket.destroy(),
+        (connection) => connection[Symbol.dispose](),
         () => {},
       )
     this.#connections.clear()
   }
 
-  #connect(address: Address): Promise<Connection> {
+  #connect(address: Address): Promise<BrokerConnection> {
     if (this.#closed) return Promise.reject(new Error('the kafka client is closed'))
     const key = `${address.host}:${address.port}`
     const known = this.#connections.get(key)
@@ -102,26 +103,12 @@ export class Cluster implements Disposable {
     return opening
   }
 
-  async #open(address: Address, forget: () => void): Promise<Connection> {
+  async #open(address: Address, forget: () => void): Promise<BrokerConnection> {
     const options = await connectionOptions(this.#settings, address.host)
-    const connection = new Connection(this.#clientId, options)
-    connection.on('error', forget)
-    connection.on('close', forget)
-    await connection.connect(address.host, address.port)
-    if (this.#closed) connection.socket.destroy()
+    const connection = await BrokerConnection.open(this.#clientId, address, options, forget)
+    if (this.#closed) connection[Symbol.dispose]()
     return connection
   }
-}
-
-/** Sends a request; with `acks` 0 it resolves when written, and the result means nothing. */
-export function exchange<T>(connection: Connection, request: Exchange<T>): Promise<T> {
-  const { promise, resolve, reject } = Promise.withResolvers<T>()
-  const read = (_correlationId: number, _apiKey: number, _version: number, reader: Reader) => request.read(reader)
-  connection.send<T>(request.apiKey, request.version, request.payload, read, false, false, (error, result) => {
-    if (error !== null || result === undefined) reject(error ?? new Error('empty response'))
-    else resolve(result)
-  })
-  return promise
 }
 
 async function connectionOptions(settings: KafkaSettings, host: string): Promise<ConnectionOptions> {

@@ -19,15 +19,16 @@ export function produceRequest(
   timeoutMs: number,
   onAnswer: OnAnswer,
 ): Exchange<true> {
+  const rest = produceBody(lanes, acks, timeoutMs)
   return {
     apiKey: 0,
     version: 7,
     payload() {
       const writer = Writer.create()
-      for (const piece of produceBody(lanes, acks, timeoutMs)) writer.append(piece)
       if (acks === 0) writer.context.noResponse = true
       return writer
     },
+    rest,
     read(r) {
       for (let topicsLeft = r.readInt32(); topicsLeft > 0; topicsLeft--) {
         const topic = r.readString(false)

@@ -9,7 +9,7 @@ import type { Messages } from '../../event/encoded.ts'
 import { abortable } from './abortable.ts'
 import { BatchMemory } from './batch-memory.ts'
 import { Broadcast } from './broadcast.ts'
-import { type Cluster, exchange } from './cluster.ts'
+import type { Cluster } from './cluster.ts'
 import { MAX_EPOCH, NOT_IDEMPOTENT, type ProducerMemory, rememberEpoch, takeIdentity } from './identity.ts'
 import { type Delivery, enqueue, type Lane, newLane, restart, startBatch } from './lane.ts'
 import { produceRequest } from './produce-request.ts'
@@ -234,7 +234,7 @@ export class Producer implements AsyncDisposable {
       this.#prepare(lanes)
       left = true
       const { requiredAcks, writeTimeoutMs } = settings
-      await exchange(connection, produceRequest(lanes, requiredAcks, writeTimeoutMs, this.#answered))
+      await connection.exchange(produceRequest(lanes, requiredAcks, writeTimeoutMs, this.#answered))
     } catch (error) {
       // Whether the broker has it is unknown. With a producer id a repetition is recognised; without one the partition
       // waits until the broker has surely dropped or applied what was sent.
@@ -310,8 +310,9 @@ export class Producer implements AsyncDisposable {
       this.#deliveries.delete(delivery)
       delivery.resolve()
     }
-    // Of a batch that was repeated an older request may still be on its way.
-    if (!batch.shared && batch.sent === 1) batch.content.free()
+    // The broker has read all of it, but for a batch that was repeated, or whose answer nobody waits for.
+    const read = batch.sent === 1 && this.#options.settings.requiredAcks !== 0
+    if (read && !batch.shared) batch.content.free()
     lane.batch = undefined
     lane.failures = 0
     this.#release(lane)

@@ -4,7 +4,7 @@ import type { Log } from '../../base/log.ts'
 import { backoffMs } from '../../base/retry.ts'
 import type { KafkaSettings } from '../../config/sink-settings.ts'
 import { abortable } from './abortable.ts'
-import { type Cluster, exchange } from './cluster.ts'
+import type { Cluster } from './cluster.ts'
 import { gather } from './gather.ts'
 import {
   BrokerError,
@@ -12,6 +12,7 @@ import {
   createTopicRequest,
   describeConfigsRequest,
   ErrorCode,
+  type Exchange,
   isTransient,
   ResourceType,
   type TopicMetadata,
@@ -214,9 +215,9 @@ export class Topics {
     }
   }
 
-  async #atController<T>(request: Parameters<typeof exchange<T>>[1], signal: AbortSignal): Promise<T> {
+  async #atController<T>(request: Exchange<T>, signal: AbortSignal): Promise<T> {
     const connection = await abortable(this.#cluster.connection(this.#cluster.controller), signal)
-    return abortable(exchange(connection, request), signal)
+    return abortable(connection.exchange(request), signal)
   }
 }
 

@@ -9,6 +9,8 @@ export interface Exchange<T> {
   readonly apiKey: number
   readonly version: number
   readonly payload: () => Writer
+  /** What follows the payload, written without being copied: must not change until the broker has answered. */
+  readonly rest?: readonly Buffer[]
   readonly read: (reader: Reader) => T
 }
 
