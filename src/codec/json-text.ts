@@ -1,6 +1,6 @@
 import { doubleText, floatText, plainDecimal } from '../base/float-text.ts'
 import type { Messages } from '../event/encoded.ts'
-import { MAX_CELL_TEXT, printSafe, printUnsigned } from '../tidb/integer-text.ts'
+import { MAX_CELL_TEXT, printSafe, printSigned, printUnsigned } from '../tidb/integer-text.ts'
 import { sequenceLength } from '../tidb/utf8.ts'
 
 /**
@@ -100,6 +100,11 @@ export class JsonWriter {
     return this.slab.subarray(this.#start, this.at)
   }
 
+  /** Forgets what was written of the message beyond `length` bytes. */
+  cut(length: number): void {
+    this.at = this.#start + length
+  }
+
   /** Forgets what was written since the last message. */
   discard(): void {
     this.at = this.#start
@@ -121,6 +126,11 @@ export class JsonWriter {
   unsigned(high: number, low: number): void {
     this.reserve(MAX_CELL_TEXT)
     this.at = printUnsigned(high, low, this.slab, this.at)
+  }
+
+  signed(high: number, low: number): void {
+    this.reserve(MAX_CELL_TEXT)
+    this.at = printSigned(high, low, this.slab, this.at)
   }
 
   /** A short piece of `bytes`, as it is. */

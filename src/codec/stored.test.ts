@@ -16,7 +16,7 @@ import { openTimeZone } from '../tidb/time-zone.ts'
 import { createProtocol } from './protocols.ts'
 import type { RowEncoder } from './protocol.ts'
 
-const PROTOCOLS = ['canal-json'] as const
+const PROTOCOLS = ['canal-json', 'open-protocol'] as const
 
 type Changes = Partial<CodecSettings>
 const VARIANTS: Readonly<Record<string, Changes>> = {
@@ -29,7 +29,15 @@ const VARIANTS: Readonly<Record<string, Changes>> = {
     maxMessageBytes: 900,
     largeMessages: { compression: 'none', handling: { option: 'handle-key-only' } },
   },
+  'claim check': {
+    maxMessageBytes: 900,
+    largeMessages: {
+      compression: 'snappy',
+      handling: { option: 'claim-check', storage: { kind: 'file', path: '/claims' }, rawValue: false },
+    },
+  },
   lz4: { largeMessages: { compression: 'lz4', handling: { option: 'none' } } },
+  'no old value': { openOutputOldValue: false },
   'too large': { maxMessageBytes: 700 },
 } as Readonly<Record<string, Changes>>
 
@@ -85,6 +93,6 @@ for (const protocol of PROTOCOLS)
           const got = outcome(fast, (out) => fast.encodeStored?.(stored, 3, out))
           assert.deepEqual(got, expected)
         }),
-        { numRuns: 200 },
+        { numRuns: 150 },
       )
     })

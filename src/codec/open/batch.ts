@@ -76,10 +76,10 @@ export class Batch {
     return this.#key.length + this.#value.length + MAX_RECORD_OVERHEAD
   }
 
-  /** `event`: the key, up to `keyLength`, and the value. */
-  add(event: Uint8Array, keyLength: number): void {
-    this.#key.appendSized(event, 0, keyLength)
-    this.#value.appendSized(event, keyLength, event.length)
+  /** The event `bytes[start, end)`: a key of `keyLength` bytes, then the value. */
+  add(bytes: Uint8Array, start: number, end: number, keyLength: number): void {
+    this.#key.appendSized(bytes, start, start + keyLength)
+    this.#value.appendSized(bytes, start + keyLength, end)
     this.#rows++
   }
 

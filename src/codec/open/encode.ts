@@ -4,14 +4,17 @@ import type { CodecSettings } from '../../config/sink-settings.ts'
 import type { DdlEvent } from '../../event/ddl-event.ts'
 import type { Messages } from '../../event/encoded.ts'
 import type { RowChange, Value, Values } from '../../event/row-change.ts'
+import type { StoredRow } from '../../event/stored-row.ts'
 import { ColumnFlag, type Column, type TableVersion } from '../../event/table-version.ts'
+import { u32be } from '../../tidb/integer-text.ts'
+import type { StoredCells } from '../../tidb/stored-cells.ts'
 import { MysqlType } from '../../tidb/table-info.ts'
-import { zeroTs, type Ts } from '../../tidb/ts.ts'
-import { sameValue } from '../../tidb/value.ts'
+import type { Ts } from '../../tidb/ts.ts'
 import { jsonString, JsonWriter } from '../json-text.ts'
 import { createLargeMessages, type LargeMessages } from '../large-message.ts'
 import type { ControlMessage, Protocol, RowEncoder } from '../protocol.ts'
 import { MAX_RECORD_OVERHEAD, messageTooLarge } from '../size.ts'
+import { type JsonColumns, jsonColumns, Style, styleOf, writeCells, writeValues } from '../stored-json.ts'
 import { valueKind, type ValueKind } from '../value.ts'
 import { Batch, LENGTH_BYTES, VERSION_BYTES } from './batch.ts'
 import { goQuote } from './go-quote.ts'
@@ -21,15 +24,15 @@ const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
 /** `t` of a key. */
 const EventType = { Row: 1, Ddl: 2, Resolved: 3 } as const
 
-const QUOTE = 0x22
-const COMMA = 0x2c
 const BRACE = 0x7d
-const NULL = bytesOf('null}')
+const TS = bytesOf('{"ts":')
 const NEW = bytesOf('{"u":{')
 const OLD = bytesOf('},"p":{')
 const DELETED = bytesOf('{"d":{')
 const END = bytesOf('}}')
 const ROW_ID = bytesOf(',"rid":')
+
+const SINGLE_OVERHEAD = MAX_RECORD_OVERHEAD + 2 * LENGTH_BYTES + VERSION_BYTES
 
 /** What all tables of a changefeed share. */
 interface Shared {
@@ -52,89 +55,41 @@ export function createOpenProtocol(settings: CodecSettings, newId: () => string 
   }
 }
 
-/** A column with its share of the JSON text. */
-interface OpenColumn {
-  /** In the row's values. */
-  readonly position: number
-  /** `"name":{"t":3,"h":true,"f":11,"v":` */
-  readonly head: Uint8Array
-  readonly write: ValueStyle
-}
-
-/** As {@link ValueKind}, with the texts of open-protocol apart: BLOB and TEXT are base64, BINARY is quoted as in Go. */
-type ValueStyle = Exclude<ValueKind, 'binary'> | 'base64' | 'quoted'
-
 function compileTable(table: TableVersion, shared: Shared): RowEncoder {
   const { settings, out, free, large } = shared
   const columns = openColumns(table, table.columns.keys().toArray())
   const handleKey = openColumns(table, table.handleKey)
   const deleted = settings.deleteOnlyOutputHandleKeyColumns ? handleKey : columns
   const hasRowId = !table.info.isCommonHandle
+  const place = bytesOf(placeText(table.schema, table.table))
   const keyEnd = bytesOf(
     `${table.info.partitions === undefined ? '' : `,"ptn":${table.physicalId}`},"t":${EventType.Row}`,
   )
-  const place = bytesOf(placeText(table.schema, table.table))
   const batches = new Map<number, Batch>()
-  let lastTs = zeroTs
-  let tsText = ''
-
-  /** `mark`: members of the key that say that the row is not whole. */
-  const writeKey = (row: RowChange, mark: string): void => {
-    if (row.commitTs !== lastTs) {
-      lastTs = row.commitTs
-      tsText = `{"ts":${lastTs}`
-    }
-    out.ascii(tsText)
-    out.raw(place)
-    if (hasRowId && row.key !== undefined) writeRowId(out, row.key)
-    out.raw(keyEnd)
-    if (mark !== '') out.raw(bytesOf(mark))
-    out.byte(BRACE)
-  }
-
-  const writeValue = ({ before, after }: RowChange, shown: readonly OpenColumn[]): void => {
-    if (after !== undefined) {
-      out.raw(NEW)
-      writeColumns(out, shown, after)
-      if (before !== undefined && settings.openOutputOldValue) writeOld(before, after, shown)
-    } else if (before !== undefined) {
-      if (shown.length === 0) throw withoutHandleKey(table)
-      out.raw(DELETED)
-      writeColumns(out, shown, before)
-    }
-    out.raw(END)
-  }
-
-  const writeOld = (before: Values, after: Values, shown: readonly OpenColumn[]): void => {
-    if (!settings.onlyOutputUpdatedColumns) {
-      out.raw(OLD)
-      writeColumns(out, shown, before)
-      return
-    }
-    const changed = shown.filter(({ position: at }) => !sameValue(before[at] ?? null, after[at] ?? null))
-    if (changed.length === 0) return
-    out.raw(OLD)
-    writeColumns(out, changed, before)
-  }
-
-  /** Key and value, one behind the other; valid until the next write. */
-  const writeEvent = (row: RowChange, mark: string, shown: readonly OpenColumn[]): OpenEventBytes => {
-    writeKey(row, mark)
-    const keyLength = out.length
-    writeValue(row, shown)
-    const plain = out.peek()
-    out.discard()
-    if (large.compress === undefined) return { bytes: plain, keyLength }
-    const value = large.compress(plain.subarray(keyLength))
-    return { bytes: Buffer.concat([plain.subarray(0, keyLength), value]), keyLength }
-  }
+  const stored: OpenRow<StoredCells> = { ...NO_ROW, write: writeCells }
+  const mounted: OpenRow<Values> = { ...NO_ROW, write: writeValues }
 
   return {
-    encode(row: RowChange, partition: number, messages: Messages): void {
-      if (row.before === undefined && row.after === undefined) return
-      const event = writeEvent(row, '', row.after === undefined ? deleted : columns)
-      if (singleLength(event) > settings.maxMessageBytes) encodeLarge(event, row, partition, messages)
-      else batchFor(partition, event.bytes.length, messages).add(event.bytes, event.keyLength)
+    encode({ commitTs, key, before, after }: RowChange, partition: number, messages: Messages): void {
+      if (before === undefined && after === undefined) return
+      mounted.commitHigh = Number(commitTs >> 32n)
+      mounted.commitLow = Number(commitTs & 0xffff_ffffn)
+      mounted.key = key ?? NO_KEY
+      mounted.keyEnd = key?.length ?? 0
+      mounted.before = before
+      mounted.after = after
+      encodeRow(mounted, partition, messages)
+    },
+    encodeStored({ raw, before, after }: StoredRow, partition: number, messages: Messages): void {
+      if (!before.present && !after.present) return
+      out.discard()
+      stored.commitHigh = raw.commitHigh
+      stored.commitLow = raw.commitLow
+      stored.key = raw.bytes
+      stored.keyEnd = raw.keyEnd
+      stored.before = before.present ? before : undefined
+      stored.after = after.present ? after : undefined
+      encodeRow(stored, partition, messages)
     },
     flush(messages: Messages): void {
       for (const [partition, batch] of batches) {
@@ -145,19 +100,79 @@ function compileTable(table: TableVersion, shared: Shared): RowEncoder {
     },
   }
 
+  function encodeRow<Image>(row: OpenRow<Image>, partition: number, messages: Messages): void {
+    const keyLength = writeEvent(row, '', row.after === undefined ? deleted : columns)
+    if (large.compress === undefined && out.length + SINGLE_OVERHEAD <= settings.maxMessageBytes) {
+      batchFor(partition, out.length, messages).add(out.slab, out.at - out.length, out.at, keyLength)
+      out.discard()
+      return
+    }
+    const event = takeEvent(keyLength)
+    if (singleLength(event) > settings.maxMessageBytes) encodeLarge(event, row, partition, messages)
+    else addEvent(event, partition, messages)
+  }
+
+  /** Key and value, one behind the other; the key's length. `mark`: members of the key that say that the row is not whole. */
+  function writeEvent<Image>(row: OpenRow<Image>, mark: string, shown: JsonColumns): number {
+    out.raw(TS)
+    out.unsigned(row.commitHigh, row.commitLow)
+    out.raw(place)
+    if (hasRowId && row.keyEnd > 0) writeRowId(out, row.key, row.keyEnd)
+    out.raw(keyEnd)
+    if (mark !== '') out.raw(bytesOf(mark))
+    out.byte(BRACE)
+    const keyLength = out.length
+    writeValue(row, shown)
+    return keyLength
+  }
+
+  function writeValue<Image>({ before, after, write }: OpenRow<Image>, shown: JsonColumns): void {
+    if (after !== undefined) {
+      out.raw(NEW)
+      write(out, shown, after)
+      if (before !== undefined && settings.openOutputOldValue) writeOld(before, after, shown, write)
+    } else if (before !== undefined) {
+      if (shown.count === 0) throw withoutHandleKey(table)
+      out.raw(DELETED)
+      write(out, shown, before)
+    }
+    out.raw(END)
+  }
+
+  function writeOld<Image>(before: Image, after: Image, shown: JsonColumns, write: WriteImage<Image>): void {
+    const { length } = out
+    out.raw(OLD)
+    write(out, shown, before, settings.onlyOutputUpdatedColumns ? after : undefined)
+    if (settings.onlyOutputUpdatedColumns && out.length === length + OLD.length) out.cut(length)
+  }
+
+  /** Ends the event that was written; a copy. */
+  function takeEvent(keyLength: number): OpenEventBytes {
+    const plain = out.take()
+    if (large.compress === undefined) return { bytes: plain, keyLength }
+    return {
+      bytes: Buffer.concat([plain.subarray(0, keyLength), large.compress(plain.subarray(keyLength))]),
+      keyLength,
+    }
+  }
+
+  function addEvent({ bytes, keyLength }: OpenEventBytes, partition: number, messages: Messages): void {
+    batchFor(partition, bytes.length, messages).add(bytes, 0, bytes.length, keyLength)
+  }
+
   /** A row with its handle key alone goes with the others; one that points to storage is a message of its own. */
-  function encodeLarge(event: OpenEventBytes, row: RowChange, partition: number, messages: Messages): void {
+  function encodeLarge<Image>(event: OpenEventBytes, row: OpenRow<Image>, partition: number, messages: Messages): void {
     const whole = single(event)
     const stub = large.stub(whole.key, whole.value)
     if (stub === undefined) throw messageTooLarge(table, singleLength(event), settings.maxMessageBytes)
-    if (handleKey.length === 0) throw withoutHandleKey(table)
+    if (handleKey.count === 0) throw withoutHandleKey(table)
     const { location, upload } = stub
     const mark = location === undefined ? ',"ohk":true' : `,"ccl":${quoted(location)}`
-    const small = writeEvent(row, mark, handleKey)
+    const small = takeEvent(writeEvent(row, mark, handleKey))
     const length = singleLength(small)
     if (length > settings.maxMessageBytes) throw messageTooLarge(table, length, settings.maxMessageBytes)
     if (upload === undefined) {
-      batchFor(partition, small.bytes.length, messages).add(small.bytes, small.keyLength)
+      addEvent(small, partition, messages)
       return
     }
     const begun = batches.get(partition)
@@ -183,81 +198,86 @@ function compileTable(table: TableVersion, shared: Shared): RowEncoder {
   }
 }
 
+/** A row in either form, set anew for each. */
+interface OpenRow<Image> {
+  commitHigh: number
+  commitLow: number
+  /** The raw key ends at `keyEnd`; 0 = it is not known. */
+  key: Uint8Array
+  keyEnd: number
+  before: Image | undefined
+  after: Image | undefined
+  readonly write: WriteImage<Image>
+}
+
+/** `other`: only what differs from that image. */
+type WriteImage<Image> = (out: JsonWriter, columns: JsonColumns, image: Image, other?: Image) => void
+
+const NO_KEY = new Uint8Array()
+const NO_ROW = { commitHigh: 0, commitLow: 0, key: NO_KEY, keyEnd: 0, before: undefined, after: undefined }
+
 /** In the order of their names' bytes, as Go prints maps. */
-function openColumns(table: TableVersion, positions: readonly number[]): readonly OpenColumn[] {
-  const columns = positions.flatMap((position) => {
-    const column = table.columns[position]
-    return column === undefined ? [] : [{ position, column, name: bytesOf(column.name) }]
-  })
-  return columns
+function openColumns(table: TableVersion, positions: readonly number[]): JsonColumns {
+  const order = positions
+    .flatMap((position) => {
+      const column = table.columns[position]
+      return column === undefined ? [] : [{ position, column, name: bytesOf(column.name) }]
+    })
     .toSorted((a, b) => Buffer.compare(a.name, b.name))
-    .map(({ position, column }) => ({ position, head: columnHead(column), write: styleOf(column) }))
+  const kinds = order.map(({ column }) => (isBlob(column) ? 'base64' : valueKind(column)))
+  return jsonColumns(
+    table,
+    order.map(({ position }) => position),
+    {
+      head: columnHead,
+      style: (column) => (isBlob(column) ? Style.Base64 : styleOf(column, Style.Value)),
+      quoted: (column) => !NUMBERS.has(valueKind(column)),
+      close: BRACE,
+      writeValue: (out, i, value) => writeColumnValue(out, kinds[i] ?? 'text', value),
+    },
+  )
 }
 
-function columnHead({ name, flags, info }: Column): Uint8Array {
+const NUMBERS: ReadonlySet<ValueKind> = new Set(['integer', 'float', 'double'])
+
+function columnHead({ name, flags, info }: Column): string {
   const handle = (flags & ColumnFlag.HandleKey) === 0 ? '' : '"h":true,'
-  return bytesOf(`${quoted(name)}:{"t":${info.type.tp},${handle}"f":${flags},"v":`)
+  return `${quoted(name)}:{"t":${info.type.tp},${handle}"f":${flags},"v":`
 }
 
-function styleOf(column: Column): ValueStyle {
+/** BLOB and TEXT alike are base64. */
+function isBlob(column: Column): boolean {
   switch (column.info.type.tp) {
     case MysqlType.TinyBlob:
     case MysqlType.Blob:
     case MysqlType.MediumBlob:
     case MysqlType.LongBlob:
-      return 'base64'
-    default: {
-      const kind = valueKind(column)
-      return kind === 'binary' ? 'quoted' : kind
-    }
+      return true
+    default:
+      return false
   }
 }
 
-function writeColumns(out: JsonWriter, columns: readonly OpenColumn[], values: Values): void {
-  let first = true
-  for (const column of columns) {
-    if (first) first = false
-    else out.byte(COMMA)
-    out.raw(column.head)
-    const value = values[column.position] ?? null
-    if (value === null) out.raw(NULL)
-    else {
-      writeColumnValue(out, column.write, value)
-      out.byte(BRACE)
-    }
-  }
-}
-
-function writeColumnValue(out: JsonWriter, style: ValueStyle, value: Exclude<Value, null>): void {
+function writeColumnValue(out: JsonWriter, kind: ValueKind | 'base64', value: Exclude<Value, null>): void {
   if (typeof value === 'number') {
-    if (style === 'double') out.jsonDouble(value)
-    else if (style === 'float') out.jsonFloat(value)
+    if (kind === 'double') out.jsonDouble(value)
+    else if (kind === 'float') out.jsonFloat(value)
     else out.integer(value)
-    return
-  }
-  if (typeof value === 'bigint') {
-    out.integer(value)
-    return
-  }
-  out.byte(QUOTE)
-  if (typeof value === 'string') out.text(value)
+  } else if (typeof value === 'bigint') out.integer(value)
+  else if (typeof value === 'string') out.text(value)
   else if (value instanceof Float32Array) out.vector(value)
-  else if (style === 'base64') out.base64(value)
-  else if (style === 'quoted') out.text(goQuote(value))
+  else if (kind === 'base64') out.base64(value)
+  else if (kind === 'binary') out.text(goQuote(value))
   else out.utf8(value)
-  out.byte(QUOTE)
 }
 
 /** The integer handle is the end of the key: big-endian with the sign bit flipped. TiCDC leaves out a zero. */
-function writeRowId(out: JsonWriter, key: Uint8Array): void {
-  const at = key.length - 8
-  const byte = (i: number): number => key[at + i] ?? 0
-  const high = ((byte(0) ^ 0x80) << 24) | (byte(1) << 16) | (byte(2) << 8) | byte(3) | 0
-  const low = ((byte(4) << 24) | (byte(5) << 16) | (byte(6) << 8) | byte(7)) >>> 0
+function writeRowId(out: JsonWriter, bytes: Uint8Array, keyEnd: number): void {
+  const high = u32be(bytes, keyEnd - 8) ^ 0x8000_0000
+  const low = u32be(bytes, keyEnd - 4)
   if (high === 0 && low === 0) return
   out.raw(ROW_ID)
-  const small = high >= -0x200000 && high < 0x200000
-  out.integer(small ? high * 0x1_0000_0000 + low : (BigInt(high) << 32n) | BigInt(low))
+  out.signed(high, low)
 }
 
 /** Names that are empty are left out. */
@@ -293,13 +313,12 @@ interface OpenEventBytes {
 }
 
 /** As the limit counts an event that is alone in its message. */
-const singleLength = ({ bytes }: OpenEventBytes): number =>
-  bytes.length + MAX_RECORD_OVERHEAD + 2 * LENGTH_BYTES + VERSION_BYTES
+const singleLength = ({ bytes }: OpenEventBytes): number => bytes.length + SINGLE_OVERHEAD
 
 /** A message of one event; a copy. */
 function single({ bytes, keyLength }: OpenEventBytes): ControlMessage & { readonly key: Uint8Array } {
   const batch = new Batch()
-  batch.add(bytes, keyLength)
+  batch.add(bytes, 0, bytes.length, keyLength)
   const { key, value } = batch.take(0)
   return { key, value }
 }
