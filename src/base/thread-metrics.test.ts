@@ -32,5 +32,7 @@ test('a blocked event loop shows in the longest delay, even where an answer fall
   }
   assert.ok((answer.get(longest) ?? 0) >= 0.12, `longest delay ${answer.get(longest)}`)
   assert.ok(busy > 0.5 && busy <= 1, `busy ${busy}`)
-  assert.equal(answer.size, 4)
+  const cpu = answer.get('tidewire_thread_cpu_seconds_total{thread="main"}') ?? 0
+  assert.ok(cpu > 0.1 && cpu < process.uptime(), `cpu ${cpu}`)
+  assert.equal(answer.size, 5)
 })

@@ -1,5 +1,5 @@
 import { createHistogram, performance } from 'node:perf_hooks'
-import { Gauge, type Registry } from 'prom-client'
+import { Counter, Gauge, type Registry } from 'prom-client'
 
 /** Time between two looks at the clock, ms: 50 timer calls a second, a few µs each. */
 const INTERVAL_MS = 20
@@ -9,7 +9,7 @@ const QUANTILES = [0.5, 0.99, 1] as const
 /**
  * Exports how responsive the calling thread is: how late its event loop runs a timer that is due, and the share of the
  * time in which the loop was at work. Both are since the answer before, so they show what happened between two scrapes.
- * `thread` is the label; disposing ends the sampling.
+ * The thread's CPU time is beside them. `thread` is the label; disposing ends the sampling.
  */
 export function exportThreadMetrics(registry: Registry, thread: string): Disposable {
   // Not perf_hooks.monitorEventLoopDelay: its reset forgets the delay that is under way, often that of the answer itself.
@@ -45,6 +45,17 @@ export function exportThreadMetrics(registry: Registry, thread: string): Disposa
       const now = performance.eventLoopUtilization()
       this.set({ thread }, performance.eventLoopUtilization(now, utilization).utilization)
       utilization = now
+    },
+  })
+  new Counter({
+    name: 'tidewire_thread_cpu_seconds_total',
+    help: 'CPU time of the thread, user and system; what it waited for a core is not in it.',
+    labelNames: ['thread'],
+    registers: [registry],
+    collect() {
+      const { user, system } = process.threadCpuUsage()
+      this.reset()
+      this.inc({ thread }, (user + system) / 1e6)
     },
   })
   return { [Symbol.dispose]: () => clearInterval(sampler) }

@@ -105,7 +105,7 @@ const OF_CHANGEFEED: readonly Declared[] = [
   {
     name: 'tidewire_stage_seconds_total',
     kind: 'counter',
-    help: 'Time that the worker thread was at work in a stage.',
+    help: 'Time that worker threads were at work in a stage, by the clock.',
     label: 'stage',
     values: byStage((stage) => stage.workMs / 1000),
   },
