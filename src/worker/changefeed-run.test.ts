@@ -14,13 +14,13 @@ import { defaultReplicaConfig } from '../config/replica-config-toml.ts'
 import type { BootstrapSettings, SinkSettings } from '../config/sink-settings.ts'
 import type { EncodedBatch } from '../event/encoded.ts'
 import type { RawKv } from '../event/raw-kv.ts'
-import type { Span } from '../event/span.ts'
+import type { KeyRange, Span } from '../event/span.ts'
 import type { RowSink } from '../sink/sink.ts'
 import { createDiskMemory, openDiskQuota } from '../spill/disk-quota.ts'
 import { createQuotaMemory, openQuota } from '../spill/quota.ts'
 import { RunFiles } from '../spill/run-files.ts'
 import { Spiller } from '../spill/spiller.ts'
-import { intHandle, recordKey, tableRecordRange } from '../tidb/key.ts'
+import { encodeBytes, intHandle, recordKey, tableRecordRange } from '../tidb/key.ts'
 import { encodeRow } from '../tidb/row-encoder.ts'
 import { parseTableInfo } from '../tidb/table-info-json.ts'
 import { Ts } from '../tidb/ts.ts'
@@ -84,8 +84,8 @@ class FakeFeed implements EventFeed {
     return this.sinks.has(Buffer.from(tableRecordRange(BigInt(tableId)).start).toString('hex'))
   }
 
-  of(tableId: number): FeedSink {
-    const sink = this.sinks.get(Buffer.from(tableRecordRange(BigInt(tableId)).start).toString('hex'))
+  of(tableId: number, start = tableRecordRange(BigInt(tableId)).start): FeedSink {
+    const sink = this.sinks.get(Buffer.from(start).toString('hex'))
     if (sink === undefined) throw new RangeError(`table ${tableId} is not subscribed`)
     return sink
   }
@@ -319,6 +319,52 @@ test("a table's own barrier holds only that table", async () => {
   await until(() => harness.sinks.at(-1)?.open.length === 1, 'the row of table 2')
   await harness.acknowledge()
   await until(() => harness.progress()?.checkpointTs === 180n, 'the grant as checkpoint')
+})
+
+test('a span that leaves while the sink is lost sends again what that sink was given, and nothing more', async () => {
+  await using harness = start()
+  const feed = (): FeedSink => harness.feed.of(1)
+  harness.addTable(1, 100)
+  feed().row(rowOf(row(1, 1, 110, 1)))
+  feed().resolved(ts(120))
+  harness.grant(200)
+  await until(() => harness.sinks.at(-1)?.open.length === 1, 'the first row')
+  feed().row(rowOf(row(1, 2, 130, 2)))
+  harness.run.removeSpan({ type: 'remove-span', epoch: 1n, spanSeq: 2, spanId: 1, incarnation: 1 })
+  feed().resolved(ts(140))
+  harness.sinks.at(-1)?.open.shift()?.done.reject(new Error('gone'))
+  await until(() => harness.sinks.at(-1)?.open.length === 1, 'the first row again')
+  const removed = () => harness.posted.find((message) => message.type === 'span-removed')
+  assert.equal(removed(), undefined)
+  await harness.acknowledge()
+  await until(() => removed() !== undefined, 'the removal')
+  assert.deepEqual(harness.delivered, ['110:1=1'])
+  assert.equal(removed()?.checkpointTs, 129n)
+})
+
+test("a table's schemas stay as long as one of its spans is here, in the order of their versions", async () => {
+  await using harness = start()
+  harness.addTable(1, 100)
+  const { start: first, end } = tableRecordRange(1n)
+  const middle = encodeBytes(recordKey(1n, intHandle(50n)))
+  const add = (id: number, range: KeyRange, incarnation = 1): void => {
+    const span = { ...range, tableId: 1n, id }
+    const schemas = [0, 105].map((version) => ({ physicalId: 1n, schema: 'd', version: ts(version), info }))
+    const numbers = { epoch: 1n, spanSeq: id, incarnation, checkpointTs: ts(100) }
+    harness.run.addSpan({ type: 'add-span', ...numbers, span, schemas })
+  }
+  add(2, { start: middle, end })
+  const upper = harness.feed.of(1, middle)
+  harness.run.removeSpan({ type: 'remove-span', epoch: 1n, spanSeq: 3, spanId: 1, incarnation: 1 })
+  await until(() => harness.posted.some(({ type }) => type === 'span-removed'), 'the removal of the first')
+  upper.row(rowOf(row(1, 60, 110, 1)))
+  upper.resolved(ts(120))
+  harness.grant(200)
+  await until(() => harness.sinks.at(-1)?.open.length === 1, 'a row of the second')
+  add(1, { start: first, end: middle }, 2)
+  harness.feed.of(1).row(rowOf(row(1, 1, 103, 1)))
+  harness.feed.of(1).resolved(ts(120))
+  await until(() => harness.sinks.at(-1)?.open.length === 2, 'a row of the first, which came back')
 })
 
 test('a sink that cannot be opened is a warning, and tried again', async () => {

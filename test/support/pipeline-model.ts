@@ -266,6 +266,8 @@ const EVENTS: readonly (readonly [weight: number, draw: (model: Model, signal: A
   [2, drawBrokerLoss],
   [1, drawDdl],
   [1, drawWorkerDeath],
+  [2, drawMove],
+  [2, drawRebalance],
   [1, drawPause],
 ]
 const WEIGHT = EVENTS.reduce((sum, [weight]) => sum + weight, 0)
@@ -314,6 +316,15 @@ function drawDdl(model: Model): Event {
 function drawWorkerDeath({ random, threads }: Model): Event {
   const at = random.below(threads.size)
   return [`worker ${at} dies`, async () => void (await [...threads][at]?.terminate())]
+}
+
+function drawMove({ random, server, tables }: Model, signal: AbortSignal): Event {
+  const { name, id } = random.pick(tables)
+  return [`${name} moves`, () => server.handle.moveTable(CHANGEFEED, server.handle.status().id, id, signal)]
+}
+
+function drawRebalance({ server }: Model, signal: AbortSignal): Event {
+  return ['tables are cut anew', () => server.handle.rebalanceTables(CHANGEFEED, signal)]
 }
 
 function drawPause({ random, server }: Model, signal: AbortSignal): Event {
