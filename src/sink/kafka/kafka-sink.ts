@@ -8,6 +8,7 @@ import { openClaimChecks } from '../claim-check.ts'
 import { type SinkMetrics, sinkMetrics } from '../metrics.ts'
 import type { SinkContext } from '../sink-context.ts'
 import type { ControlSink, RowSink } from '../sink.ts'
+import { watchAborts } from '../watch-aborts.ts'
 import { abortable } from './abortable.ts'
 import { kafkaClientId } from './client-id.ts'
 import { Cluster } from './cluster.ts'
@@ -19,6 +20,8 @@ interface Parts extends AsyncDisposable {
   readonly topics: Topics
   readonly producer: Producer
   readonly metrics: SinkMetrics
+  /** An error or an abort was its end; many writes are told of the same. */
+  ended: boolean
 }
 
 /** Rows. Errors: `CDC:ErrKafkaAsyncSendMessage`, those of the topics, `CDC:ErrCaptureSuicide`. */
@@ -32,18 +35,32 @@ export function openKafkaRowSink(settings: KafkaSettings, context: SinkContext):
     await producer.send(topics.known(batch.topic) ?? (await topics.ensure(batch.topic, signal)), batch.messages)
   }
 
+  const life = new AbortController()
+  const watch = watchAborts((reason) => end(parts, reason, true), life.signal)
+
   return {
-    async write(batch, signal) {
+    write(batch, signal) {
+      if (signal.aborted) return Promise.reject(signal.reason)
+      watch(signal)
+      const { rowCount, bytes } = batch.messages
       const stored = claimChecks?.pass(batch)
       const topic = stored === undefined ? topics.known(batch.topic) : undefined
-      const send = topic === undefined ? sendLater(batch, stored, signal) : producer.send(topic, batch.messages)
-      await failing(parts, signal, send)
-      metrics.rows(batch.messages.rowCount, batch.messages.bytes)
+      const sent =
+        topic === undefined ? abortable(sendLater(batch, stored, signal), signal) : producer.send(topic, batch.messages)
+      // What waits for the acknowledgement must not hold the messages: their bytes are copied already.
+      return sent.then(
+        () => metrics.rows(rowCount, bytes),
+        (error: unknown) => {
+          end(parts, error, signal.aborted)
+          throw error
+        },
+      )
     },
     async partitions(topic, signal) {
       return (await topics.ensure(topic, signal)).partitions
     },
     async [Symbol.asyncDispose]() {
+      life.abort()
       await parts[Symbol.asyncDispose]()
       await claimChecks?.[Symbol.asyncDispose]()
     },
@@ -114,10 +131,16 @@ async function failing(parts: Parts, signal: AbortSignal, send: Promise<unknown>
   try {
     await abortable(send, signal)
   } catch (error) {
-    parts.producer.fail(error instanceof Error ? error : new Error('kafka sink failed', { cause: error }))
-    if (!signal.aborted) parts.metrics.error()
+    end(parts, error, signal.aborted)
     throw error
   }
+}
+
+function end(parts: Parts, error: unknown, aborted: boolean): void {
+  if (parts.ended) return
+  parts.ended = true
+  parts.producer.fail(error instanceof Error ? error : new Error('kafka sink failed', { cause: error }))
+  if (!aborted) parts.metrics.error()
 }
 
 const SEND_ERRORS = {
@@ -147,6 +170,7 @@ function openParts(settings: KafkaSettings, context: SinkContext, side: 'rows' |
     topics: new Topics(cluster, settings, log, clock),
     producer,
     metrics: sinkMetrics(context.metrics, context.changefeed, 'kafka'),
+    ended: false,
     async [Symbol.asyncDispose]() {
       await producer[Symbol.asyncDispose]()
       cluster[Symbol.dispose]()

@@ -1,12 +1,13 @@
 import { CdcError, isAbort } from '../../base/errors.ts'
 import type { Fence } from '../../base/fence.ts'
 import type { StorageSettings } from '../../config/sink-settings.ts'
-import type { EncodedBatch } from '../../event/encoded.ts'
+import type { EncodedBatch, Messages } from '../../event/encoded.ts'
 import type { TableVersion } from '../../event/table-version.ts'
 import { type ObjectStorage, openStorage } from '../../storage/storage.ts'
 import { type SinkMetrics, sinkMetrics } from '../metrics.ts'
 import type { SinkContext } from '../sink-context.ts'
 import type { ControlSink, RowSink } from '../sink.ts'
+import { watchAborts } from '../watch-aborts.ts'
 import { datePartOf, pathName } from './data-path.ts'
 import { columnDefinitions, type SchemaDefinition, schemaFilePath, schemaFileText } from './schema-file.ts'
 import { TableFolders } from './table-folders.ts'
@@ -46,6 +47,7 @@ class StorageRowSink implements RowSink {
   readonly #terminator: Uint8Array
   readonly #open = new Map<TableVersion, OpenFile>()
   readonly #life = new AbortController()
+  readonly #watch = watchAborts((reason) => this.#fail(reason), this.#life.signal)
   readonly #flushing: Promise<void>
   #failure: Error | undefined
 
@@ -69,18 +71,15 @@ class StorageRowSink implements RowSink {
     const file = this.#open.getOrInsertComputed(batch.table, newFile)
     const head = file.chunks.length === 0 ? this.#headOf(batch.table) : undefined
     if (head !== undefined) file.chunks.push(head)
-    for (const message of batch.messages) {
-      if (message.value === null) throw new TypeError('a file takes no tombstones')
-      file.chunks.push(message.value, this.#terminator)
-      file.bytes += message.value.length + this.#terminator.length
-      file.rows += message.rows
-    }
+    const lines = terminated(batch.messages, this.#terminator)
+    file.chunks.push(lines)
+    file.bytes += lines.length
+    file.rows += batch.messages.rowCount
     const written = Promise.withResolvers<void>()
     file.waiting.push(written)
     if (file.bytes >= this.#settings.fileSizeBytes) this.#flush(file)
-    const abort = () => this.#fail(signal.reason)
-    signal.addEventListener('abort', abort, { once: true })
-    return written.promise.finally(() => signal.removeEventListener('abort', abort))
+    this.#watch(signal)
+    return written.promise
   }
 
   async partitions(): Promise<number> {
@@ -144,6 +143,24 @@ class StorageRowSink implements RowSink {
     for (const file of this.#open.values()) for (const each of file.waiting) each.reject(this.#failure)
     this.#open.clear()
   }
+}
+
+/** All values with a terminator behind each, in memory of their own. */
+function terminated(messages: Messages, terminator: Uint8Array): Uint8Array {
+  const { length, valueBlocks, valueAt, valueEnd } = messages
+  const out = Buffer.allocUnsafeSlow(messages.bytes + length * terminator.length)
+  let at = 0
+  for (let i = 0; i < length; i++) {
+    const block = valueBlocks[i]
+    const from = valueAt[i] ?? -1
+    if (block === undefined || from < 0) throw new TypeError('a file takes no tombstones')
+    const value = block.subarray(from, valueEnd[i])
+    out.set(value, at)
+    out.set(terminator, at + value.length)
+    at += value.length + terminator.length
+  }
+  // Keys are not written.
+  return out.subarray(0, at)
 }
 
 const newFile = (table: TableVersion): OpenFile => ({
