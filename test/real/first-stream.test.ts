@@ -1,8 +1,5 @@
 // The heart of the tests: playground, server and a real Kafka as separate processes, under mixed DML and DDL, read by a
 // client that is not ours, while the server is killed at the worst moments.
-import { mkdtempDisposable, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { test } from 'node:test'
 import { available as pythonAvailable, consumeAll, type ConsumedRecord } from '../support/consumer.ts'
 import { type Delivered, readCanalJson, readOpenProtocol } from '../support/delivered.ts'
@@ -11,7 +8,15 @@ import { available as kafkaAvailable, startKafka } from '../support/kafka.ts'
 import { waitFor } from '../support/process.ts'
 import { createRandom } from '../support/random.ts'
 import { requireOrSkip } from '../support/require.ts'
-import { caughtUp, cli, clusterTs, type ServerProcess, startPlayground, startServer } from '../support/stack.ts'
+import {
+  caughtUp,
+  cli,
+  clusterTs,
+  createChangefeed,
+  type ServerProcess,
+  startPlayground,
+  startServer,
+} from '../support/stack.ts'
 import { openWorkload } from '../support/workload.ts'
 
 const SEED = Number(process.env['TIDEWIRE_SEED'] ?? Date.now() % 1_000_000)
@@ -156,10 +161,5 @@ test('a changefeed goes on from its checkpoint after pause and resume, and after
   await verifyHistory(readCanalJson(await consumeAll(kafka.bootstrap, [topic])), workload, playground.admin)
 })
 
-async function create(server: ServerProcess, sinkUri: string): Promise<void> {
-  await using folder = await mkdtempDisposable(join(tmpdir(), 'tidewire-first-'))
-  const config = join(folder.path, 'changefeed.toml')
-  await writeFile(config, `memory-quota = ${MEMORY_QUOTA}\n`)
-  const args = ['--sink-uri', sinkUri, '--config', config, '--changefeed-id', 'first', '--no-confirm']
-  await cli(server, 'changefeed', 'create', ...args)
-}
+const create = (server: ServerProcess, sinkUri: string): Promise<void> =>
+  createChangefeed(server, { id: 'first', sinkUri, config: [`memory-quota = ${MEMORY_QUOTA}`] })

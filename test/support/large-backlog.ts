@@ -2,12 +2,9 @@
 // away does not take. Everything arrives, in bounded memory.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { mkdtempDisposable, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { type FakeKafka, startFakeKafka } from './fake-kafka.ts'
 import { waitFor } from './process.ts'
-import { caughtUp, cli, type ServerProcess, startServer } from './stack.ts'
+import { caughtUp, createChangefeed, type ServerProcess, startServer } from './stack.ts'
 import { type Registration, type ScriptedFeed, startScriptedFeed } from './scripted-feed.ts'
 
 export interface Backlog {
@@ -124,7 +121,8 @@ async function openBacklogRun(
       sent: sent.promise,
       async create() {
         const uri = `kafka://${kafka.bootstrap}/t?protocol=canal-json&enable-tidb-extension=true`
-        await createWithQuota(server, CHANGEFEED, uri, plan.memoryQuota, afterTs)
+        const config = [`memory-quota = ${plan.memoryQuota}`]
+        await createChangefeed(server, { id: CHANGEFEED, sinkUri: uri, startTs: afterTs, config })
       },
       arrived: () => arrived,
       async verify(lastTs) {
@@ -143,21 +141,6 @@ async function openBacklogRun(
   }
 }
 
-/** Creates a changefeed with a memory-quota. */
-export async function createWithQuota(
-  server: ServerProcess,
-  id: string,
-  sinkUri: string,
-  memoryQuota: number,
-  startTs: bigint,
-): Promise<void> {
-  await using folder = await mkdtempDisposable(join(tmpdir(), 'tidewire-changefeed-'))
-  const config = join(folder.path, 'changefeed.toml')
-  await writeFile(config, `memory-quota = ${memoryQuota}\n`)
-  const args = ['--changefeed-id', id, '--sink-uri', sinkUri, '--config', config, '--start-ts', String(startTs)]
-  await cli(server, 'changefeed', 'create', ...args, '--no-confirm')
-}
-
 async function resolvedTsOf(server: ServerProcess): Promise<bigint> {
   const answer = await fetch(`${server.url}/api/v2/changefeeds/${CHANGEFEED}`)
   return BigInt(/"resolved_ts":\s*(\d+)/.exec(await answer.text())?.[1] ?? '0')
@@ -167,7 +150,7 @@ async function resolvedTsOf(server: ServerProcess): Promise<bigint> {
 export const peakRssMib = (pid: number): number =>
   Math.round(Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024)
 
-function* framesOf(rows: number): Generator<number[]> {
+export function* framesOf(rows: number): Generator<number[]> {
   for (let from = 0; from < rows; from += ROWS_PER_FRAME)
     yield Array.from({ length: Math.min(ROWS_PER_FRAME, rows - from) }, (_, at) => from + at)
 }

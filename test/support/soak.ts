@@ -2,8 +2,6 @@
 // processes of their own. In chapters: each has a database, a topic and a changefeed of its own and is held against the store's
 // history at its end. The server's memory is sampled all the time.
 import { readFileSync } from 'node:fs'
-import { mkdtempDisposable, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { systemClock } from '../../src/base/clock.ts'
@@ -15,8 +13,16 @@ import { randomFault } from './feed-model.ts'
 import { verifyHistory } from './history.ts'
 import { type KafkaBroker, startKafka } from './kafka.ts'
 import { createRandom, type Random } from './random.ts'
-import { caughtUp, cli, clusterTs, type PlaygroundProcess, type ServerProcess, startPlayground } from './stack.ts'
-import { startServer } from './stack.ts'
+import {
+  caughtUp,
+  cli,
+  clusterTs,
+  createChangefeed,
+  type PlaygroundProcess,
+  type ServerProcess,
+  startPlayground,
+  startServer,
+} from './stack.ts'
 import { openWorkload, type Workload } from './workload.ts'
 
 export interface SoakOptions {
@@ -120,7 +126,8 @@ class Soak implements AsyncDisposable {
     try {
       await this.#chapter(id, signal)
     } catch (error) {
-      const lines = [...this.#told.slice(-20), ...this.#server.process.lines.slice(-40)]
+      const log = this.#server.process.lines.filter((line) => !line.includes('open api request'))
+      const lines = [...this.#told.slice(-20), ...log.slice(-40)]
       throw new Error(`seed ${this.#options.seed}, ${id}; last:\n  ${lines.join('\n  ')}`, { cause: error })
     }
   }
@@ -156,7 +163,8 @@ class Soak implements AsyncDisposable {
     const { uri, read } = this.#random.pick(PROTOCOLS)
     const sinkUri = `kafka://${this.#kafka.bootstrap}/${id}?${uri}`
     const startTs = await clusterTs(this.#server, pd)
-    await createChangefeed(this.#server, { id, database, sinkUri, memoryQuota, startTs })
+    const config = [`memory-quota = ${memoryQuota}`, '[filter]', `rules = ["${database}.*"]`]
+    await createChangefeed(this.#server, { id, sinkUri, startTs, config })
     const end = performance.now() + chapterMs
     while (performance.now() < end) {
       signal.throwIfAborted()
@@ -259,23 +267,6 @@ class Soak implements AsyncDisposable {
 function startSoakServer({ workers }: SoakOptions, { pd }: PlaygroundProcess): Promise<ServerProcess> {
   const env = { NODE_OPTIONS: `--import=${join(import.meta.dirname, 'kill-worker.ts')}` }
   return startServer({ pd, args: ['--data-workers', String(workers)], env })
-}
-
-interface NewChangefeed {
-  readonly id: string
-  readonly database: string
-  readonly sinkUri: string
-  readonly memoryQuota: number
-  readonly startTs: bigint
-}
-
-async function createChangefeed(server: ServerProcess, plan: NewChangefeed): Promise<void> {
-  const { id, database, sinkUri, memoryQuota, startTs } = plan
-  await using folder = await mkdtempDisposable(join(tmpdir(), 'tidewire-soak-'))
-  const config = join(folder.path, 'changefeed.toml')
-  await writeFile(config, `memory-quota = ${memoryQuota}\n[filter]\nrules = ["${database}.*"]\n`)
-  const args = ['--changefeed-id', id, '--sink-uri', sinkUri, '--config', config, '--start-ts', String(startTs)]
-  await cli(server, 'changefeed', 'create', ...args, '--no-confirm')
 }
 
 const median = (values: readonly number[]): number =>

@@ -1,5 +1,5 @@
 /** The product's processes as a user starts them: `bin/cdc playground`, `bin/cdc server`, `bin/cdc cli …`. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, mkdtempDisposable, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePorts, run, type Running, waitFor } from './process.ts'
@@ -88,6 +88,25 @@ export interface ChangefeedAnswer {
   readonly task_status?: readonly { readonly capture_id: string; readonly table_ids: readonly bigint[] }[]
 }
 
+export interface NewChangefeed {
+  readonly id: string
+  readonly sinkUri: string
+  /** Absent: now. */
+  readonly startTs?: bigint
+  /** Lines of its configuration file. */
+  readonly config: readonly string[]
+}
+
+/** Creates a changefeed with a configuration file. */
+export async function createChangefeed(server: ServerProcess, plan: NewChangefeed): Promise<void> {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'tidewire-changefeed-'))
+  const config = join(folder.path, 'changefeed.toml')
+  await writeFile(config, `${plan.config.join('\n')}\n`)
+  const args = ['--changefeed-id', plan.id, '--sink-uri', plan.sinkUri, '--config', config, '--no-confirm']
+  if (plan.startTs !== undefined) args.push('--start-ts', String(plan.startTs))
+  await cli(server, 'changefeed', 'create', ...args)
+}
+
 /** The changefeed as the API shows it; 64-bit numbers as bigint. */
 export async function changefeed(server: ServerProcess, id: string): Promise<ChangefeedAnswer> {
   const answer = await fetch(`${server.url}/api/v2/changefeeds/${id}`)
@@ -114,7 +133,8 @@ export async function caughtUp(server: ServerProcess, id: string, ts: bigint, de
       deadlineMs,
     )
   } catch (error) {
-    throw new Error(`${last}\n${server.process.lines.slice(-30).join('\n')}`, { cause: error })
+    const log = server.process.lines.filter((line) => !line.includes('open api request'))
+    throw new Error(`${last}\n${log.slice(-30).join('\n')}`, { cause: error })
   }
 }
 
