@@ -1,6 +1,6 @@
 import { doubleText, floatText, plainDecimal } from '../base/float-text.ts'
 import type { Messages } from '../event/encoded.ts'
-import { MAX_CELL_TEXT, printSafe, printSigned, printUnsigned } from '../tidb/integer-text.ts'
+import { MAX_CELL_TEXT, printSafe, printShortDecimal, printSigned, printUnsigned } from '../tidb/integer-text.ts'
 import { sequenceLength } from '../tidb/utf8.ts'
 
 /**
@@ -19,6 +19,9 @@ const BASE64 = new TextEncoder().encode('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklm
 const REPLACEMENT = new TextEncoder().encode('\\ufffd')
 const LINE_SEPARATOR = new TextEncoder().encode('\\u2028')
 const PARAGRAPH_SEPARATOR = new TextEncoder().encode('\\u2029')
+/** Ten-thousandths whose digits a double, a float always keeps. */
+const DOUBLE_DIGITS = 1e15
+const FLOAT_DIGITS = 1e6
 /** Bytes of one character, escaped. */
 const LONGEST_ESCAPE = 6
 /** Bytes of text that room is made for at once. */
@@ -183,21 +186,35 @@ export class JsonWriter {
 
   /** Go's `'f'` format, never an exponent. */
   plainDouble(value: number): void {
-    if (Number.isSafeInteger(value) && !Object.is(value, -0)) this.integer(value)
-    else this.ascii(plainDecimal(doubleText(value)))
+    if (!this.#shortDecimal(value, DOUBLE_DIGITS)) this.ascii(plainDecimal(doubleText(value)))
   }
 
   plainFloat(value: number): void {
-    this.ascii(plainDecimal(floatText(value)))
+    if (!this.#shortDecimal(Math.fround(value), FLOAT_DIGITS)) this.ascii(plainDecimal(floatText(value)))
   }
 
   /** As a JSON number of encoding/json. */
   jsonDouble(value: number): void {
-    this.ascii(doubleText(value))
+    if (!this.#shortDecimal(value, DOUBLE_DIGITS)) this.ascii(doubleText(value))
   }
 
   jsonFloat(value: number): void {
-    this.ascii(floatText(value))
+    if (!this.#shortDecimal(Math.fround(value), FLOAT_DIGITS)) this.ascii(floatText(value))
+  }
+
+  /**
+   * Writes a number that is a decimal of at most four digits behind the point and less than `limit` ten-thousandths: its
+   * digits read back as the number and no fewer do, hence they are its text in every format. False = it is none.
+   */
+  #shortDecimal(value: number, limit: number): boolean {
+    const units = Math.round(value * 1e4)
+    if (!(Math.abs(units) < limit)) return false
+    const read = limit === FLOAT_DIGITS ? Math.fround(units / 1e4) : units / 1e4
+    if (!Object.is(read, value)) return false
+    if (Object.is(value, -0)) return false
+    this.reserve(MAX_CELL_TEXT)
+    this.at = printShortDecimal(units, this.slab, this.at)
+    return true
   }
 
   /** `[1,2.5]` */

@@ -5,6 +5,7 @@ export const MAX_CELL_TEXT = 96
 
 const ZERO = 0x30
 const MINUS = 0x2d
+const POINT = 0x2e
 const LOW = 2 ** 32
 const BILLION = 1e9
 
@@ -87,4 +88,19 @@ export function printPadded(value: number, digits: number, to: Uint8Array, at: n
     rest = next
   }
   return at + digits
+}
+
+/** An integer of ten-thousandths, less than 2^53, as a decimal without zeros at its end. */
+export function printShortDecimal(units: number, to: Uint8Array, begin: number): number {
+  let at = begin
+  if (units < 0) to[at++] = MINUS
+  const size = Math.abs(units)
+  const whole = Math.floor(size / 1e4)
+  let fraction = size - whole * 1e4
+  at = printSafe(whole, to, at)
+  if (fraction === 0) return at
+  to[at] = POINT
+  let digits = 4
+  for (; fraction % 10 === 0; digits--) fraction /= 10
+  return printPadded(fraction, digits, to, at + 1)
 }
