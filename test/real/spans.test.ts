@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { available as pythonAvailable, consumeAll } from '../support/consumer.ts'
 import { readCanalJson } from '../support/delivered.ts'
+import { verifyHistory } from '../support/history.ts'
 import { available as kafkaAvailable, startKafka } from '../support/kafka.ts'
 import { createRandom } from '../support/random.ts'
 import { requireOrSkip } from '../support/require.ts'
@@ -20,7 +21,7 @@ import {
   startPlayground,
   startServer,
 } from '../support/stack.ts'
-import { verifyStream } from '../support/verify-stream.ts'
+
 import { openWorkload, type Workload } from '../support/workload.ts'
 
 const SEED = Number(process.env['TIDEWIRE_SEED'] ?? Date.now() % 1_000_000)
@@ -79,7 +80,7 @@ test(`nothing is lost or out of order while tables are cut and spans move (seed 
   await caughtUp(server, 'first', await clusterTs(server, playground.pd))
   assert.ok(count(server, 'a span moves') >= 6, 'spans moved')
   assert.ok(count(server, 'a table is cut anew') >= 1, 'tables were cut')
-  await verifyStream(readCanalJson(await consumeAll(kafka.bootstrap, [TOPIC])), workload, playground)
+  await verifyHistory(readCanalJson(await consumeAll(kafka.bootstrap, [TOPIC])), workload, playground.admin)
 })
 
 test(`nothing is lost or out of order when workers die, and the changefeed goes on without them (seed ${SEED})`, async (t) => {
@@ -98,5 +99,5 @@ test(`nothing is lost or out of order when workers die, and the changefeed goes 
   await caughtUp(server, 'first', await clusterTs(server, playground.pd), 90_000)
   // Five within a minute are taken for a fault of the changefeed.
   if (deaths() < 5) assert.equal(count(server, 'changefeed starts'), 1, 'the changefeed was not started again')
-  await verifyStream(readCanalJson(await consumeAll(kafka.bootstrap, [TOPIC])), workload, playground)
+  await verifyHistory(readCanalJson(await consumeAll(kafka.bootstrap, [TOPIC])), workload, playground.admin)
 })
