@@ -10,6 +10,8 @@ import { Event_Entries, Event_LogType, Event_Row_OpType } from '../../proto/cdcp
 import { encodeBytes } from '../../tidb/key.ts'
 import { Ts } from '../../tidb/ts.ts'
 import { RowCursor } from './change-data.ts'
+import { openTestRunFiles, spillAll } from '../../../test/support/spilling-feed.ts'
+import { FeedHolder } from './feed-holder.ts'
 import { RangeLock } from './range-lock.ts'
 import { RegionFeed } from './region-feed.ts'
 import { UnmatchedRows } from './unmatched-rows.ts'
@@ -48,12 +50,15 @@ function newFeed(startTs = 0, resolvedTs = startTs) {
     row,
     give: () => void out.push(plainRow(row.toRawKv())),
     stopped: false,
-    join() {},
+    joins: 0,
+    join: () => void owner.joins++,
     advanced() {},
-    charge() {},
+    charged: 0,
+    charge: (bytes: number) => void (owner.charged += bytes),
   }
   const region = { id: 1n, confVer: 1n, version: 1n, ...range, peers: [], leader: undefined }
-  return { owner, out, feed: new RegionFeed(region, result.hold, owner, { storeId: 1n, since: 0 }) }
+  const feed = new RegionFeed(region, result.hold, owner, { storeId: 1n, since: 0 })
+  return { owner, out, feed, holder: new FeedHolder(owner.unmatched, new Set([feed]), owner.charge) }
 }
 
 type TestFeed = ReturnType<typeof newFeed>
@@ -112,6 +117,131 @@ for (const scenario of vectors.matcher_scenarios.cases) {
     }
   })
 }
+
+/** Goes to a resolved-ts, joining what lies on disk; gives the rows that came. */
+async function resolve({ feed, out }: TestFeed, ts: number): Promise<unknown[]> {
+  if (!feed.resolve(Ts(BigInt(ts)))) await feed.join()
+  assert.equal(feed.hold.ts, BigInt(ts))
+  return out.splice(0)
+}
+
+const byText = (rows: readonly unknown[]): string[] => rows.map((row) => JSON.stringify(row)).toSorted()
+
+for (const scenario of vectors.matcher_scenarios.cases) {
+  test(`matcher, everything on disk: ${scenario.name}`, async () => {
+    using files = openTestRunFiles()
+    const feed = newFeed(scenario.start_ts, scenario.region_resolved_ts)
+    const expected = scenario.steps.flatMap(({ out }) => out)
+    const fatal = expected.find((one) => typeof one === 'string')
+    const rows: unknown[] = []
+    const play = async (): Promise<void> => {
+      for (const step of scenario.steps) {
+        rows.push(...give(feed, step.in))
+        if (feed.holder.bytes > 0) spillAll(feed.holder, files)
+      }
+      if (feed.feed.initialized) rows.push(...(await resolve(feed, 1_000_000)))
+    }
+    if (fatal === undefined) await play()
+    else {
+      const code = Object.entries(FATAL).find(([text]) => text === fatal)?.[1]
+      await assert.rejects(play, { code })
+    }
+    assert.deepEqual(byText(rows), byText(expected.filter((one) => one !== fatal)))
+    feed.feed.close()
+    assert.equal(files.bytes, 0)
+    assert.deepEqual([feed.owner.charged, feed.owner.unmatched.bytes], [0, 0])
+  })
+}
+
+test('a commit of nothing is fatal, also where its transaction is on disk', async () => {
+  using files = openTestRunFiles()
+  const feed = newFeed()
+  give(feed, { type: 'INITIALIZED' }, { type: 'PREWRITE', start_ts: 1, key: 'k', value: 'v', op: 'PUT' })
+  spillAll(feed.holder, files)
+  give(feed, { type: 'COMMIT', start_ts: 1, commit_ts: 5, key: 'other', op: 'PUT' })
+  assert.deepEqual(await resolve(feed, 4), [])
+  await assert.rejects(resolve(feed, 5), { code: 'CDC:ErrPrewriteNotMatch' })
+})
+
+test('the newest prewrite counts, wherever the others lie', async () => {
+  using files = openTestRunFiles()
+  const feed = newFeed()
+  const of = { start_ts: 1, key: 'k', op: 'PUT' } as const
+  give(feed, { type: 'INITIALIZED' })
+  for (const [generation, value] of [
+    [1, 'first'],
+    [3, 'third'],
+    [2, 'second'],
+    [0, ''],
+  ] as const) {
+    give(feed, { type: 'PREWRITE', ...of, generation, value })
+    spillAll(feed.holder, files)
+  }
+  give(feed, { type: 'COMMIT', ...of, commit_ts: 9 })
+  const row = { start_ts: 1, commit_ts: 9, key: 'k', op: 'PUT', value: 'third', old_value: '' }
+  assert.deepEqual(await resolve(feed, 9), [row])
+  assert.equal(files.bytes, 0)
+})
+
+test('commits go to disk too, and a region stands still until they are joined', async () => {
+  using files = openTestRunFiles()
+  const feed = newFeed()
+  const keys = Array.from({ length: 5_000 }, (_, i) => `key ${i}`)
+  const value = 'x'.repeat(200)
+  give(feed, { type: 'INITIALIZED' })
+  for (const type of ['PREWRITE', 'COMMIT'] as const) {
+    for (let at = 0; at < keys.length; at += 1_000) {
+      const rows = keys.slice(at, at + 1_000).map((key) => ({ type, start_ts: 1, key, op: 'PUT' as const }))
+      const fields = type === 'PREWRITE' ? { value } : { commit_ts: 7 }
+      assert.deepEqual(give(feed, ...rows.map((row) => ({ ...row, ...fields }))), [])
+      spillAll(feed.holder, files)
+      assert.equal(feed.owner.unmatched.bytes, 0)
+    }
+  }
+  // A later transaction of the same region is not held up.
+  const small = { start_ts: 8, key: 'small', op: 'PUT' } as const
+  const live = give(feed, { type: 'PREWRITE', ...small, value }, { type: 'COMMIT', ...small, commit_ts: 10 })
+  assert.equal(live.length, 1)
+  assert.equal(feed.feed.resolve(Ts(6n)), true)
+  assert.equal(feed.feed.resolve(Ts(9n)), false)
+  assert.equal(feed.feed.hold.ts, 6n)
+  assert.equal(feed.owner.joins, 1)
+  await feed.feed.join()
+  assert.equal(feed.feed.hold.ts, 9n)
+  assert.deepEqual(
+    byText(feed.out),
+    byText(keys.map((key) => ({ start_ts: 1, commit_ts: 7, key, op: 'PUT', value, old_value: '' }))),
+  )
+  assert.deepEqual([files.bytes, feed.owner.charged], [0, 0])
+})
+
+test('a transaction that is rolled back gives its disk back', () => {
+  using files = openTestRunFiles()
+  const feed = newFeed()
+  give(feed, { type: 'INITIALIZED' })
+  for (const key of ['a', 'b']) give(feed, { type: 'PREWRITE', start_ts: 1, key, value: 'v', op: 'PUT' })
+  spillAll(feed.holder, files)
+  give(feed, { type: 'ROLLBACK', start_ts: 1, key: 'a' })
+  assert.ok(files.bytes > 0)
+  give(feed, { type: 'ROLLBACK', start_ts: 1, key: 'b' })
+  assert.equal(files.bytes, 0)
+  assert.equal(feed.feed.resolve(Ts(9n)), true)
+})
+
+test('a region that ends while it reads gives nothing more', async () => {
+  using files = openTestRunFiles()
+  const feed = newFeed()
+  const of = { start_ts: 1, key: 'k', op: 'PUT' } as const
+  give(feed, { type: 'INITIALIZED' }, { type: 'PREWRITE', ...of, value: 'v' })
+  spillAll(feed.holder, files)
+  give(feed, { type: 'COMMIT', ...of, commit_ts: 5 })
+  assert.equal(feed.feed.resolve(Ts(5n)), false)
+  const joined = feed.feed.join()
+  feed.feed.close()
+  await assert.rejects(joined, { name: 'AbortError' })
+  assert.deepEqual(feed.out, [])
+  assert.deepEqual([files.bytes, feed.owner.charged, feed.owner.unmatched.bytes], [0, 0, 0])
+})
 
 test('a stale commit that waited for the end of the scan is swallowed', () => {
   const feed = newFeed(5)

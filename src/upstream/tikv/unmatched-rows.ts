@@ -63,6 +63,8 @@ const CHUNK_BITS = 13
 const MOST_IN_CHUNK = 1 << CHUNK_BITS
 const LEAST_IN_CHUNK = 32
 const LEAST_BUCKETS = 32
+/** An empty table keeps so much for the next frame. */
+const MOST_KEPT_BYTES = 8 << 10
 
 /** Some entries side by side. A chunk whose entries are all free is given back. */
 class Chunk {
@@ -233,7 +235,6 @@ export class UnmatchedRows {
     chunk.free = position
     chunk.live--
     this.#live--
-    if (chunk.live === 0 && this.#live > 0 && this.#inFrame === 0) this.#drop(position >>> CHUNK_BITS)
   }
 
   remove(list: RowList, position: number): void {
@@ -260,6 +261,21 @@ export class UnmatchedRows {
     }
     this.#frame = NOTHING
     this.trim()
+  }
+
+  /** Gives back what a large transaction has left. The chunk that is open stays: the next row would make it again. */
+  trim(): void {
+    if (this.#live === 0 && this.#entryBytes > MOST_KEPT_BYTES) {
+      this.#chunks = []
+      this.#entryBytes = 0
+      this.#buckets = new Int32Array(0)
+    }
+    for (const [number, chunk] of this.#chunks.entries()) {
+      if (chunk?.live !== 0 || number === this.#open) continue
+      this.#entryBytes -= chunk.words.byteLength
+      this.#chunks[number] = undefined
+    }
+    if (this.#buckets.length > 1024 && this.#size * 8 < this.#buckets.length) this.#rehash(this.#buckets.length >> 2)
   }
 
   #chunkOf(position: number): Chunk {
@@ -379,26 +395,6 @@ export class UnmatchedRows {
     if (free === NONE) return (number << CHUNK_BITS) | chunk.used++
     chunk.free = chunk.words[wordsAt(free) + NEXT] ?? NONE
     return free
-  }
-
-  #drop(number: number): void {
-    const chunk = this.#chunks[number]
-    if (chunk === undefined) return
-    this.#entryBytes -= chunk.words.byteLength
-    this.#chunks[number] = undefined
-  }
-
-  /** Gives back what a large transaction has left. */
-  trim(): void {
-    if (this.#live === 0) {
-      if (this.#entryBytes > MOST_IN_CHUNK) {
-        this.#chunks = []
-        this.#entryBytes = 0
-        this.#buckets = new Int32Array(0)
-      }
-      return
-    }
-    if (this.#buckets.length > 1024 && this.#size * 8 < this.#buckets.length) this.#rehash(this.#buckets.length >> 2)
   }
 
   #rehash(length: number): void {
