@@ -9,7 +9,7 @@ import type { FinishedJob } from '../schema/finished-job.ts'
 import type { SchemaTracker, TrackedDdl } from '../schema/tracker.ts'
 import { maxTs, Ts } from '../tidb/ts.ts'
 import { type ChangefeedParts, runChangefeed, watermarkOf } from './control.ts'
-import type { AddSpan, Addressed, FromWorker, Grant, ToWorker } from './messages.ts'
+import type { AddSpan, ChangefeedMessage, Grant, ToWorker } from './messages.ts'
 
 /** Sleeps take no time: what waits for the clock goes on at the next turn of the event loop. */
 const hastyClock: Clock = {
@@ -42,20 +42,25 @@ interface Harness {
   resolveDdls(ts: number): void
   progress(checkpointTs: number, spanSeq: number): void
   fail(message: string): void
+  /** The worker's thread ends. */
+  lose(): void
+  /** The next thread is there. */
+  restart(): void
+  stop(): void
   done: Promise<void>
   until(what: string): Promise<void>
 }
 
 async function start(
   t: TestContext,
-  options: { tables: [number, number[]][]; checkpoint: number; barrier: number; target?: number },
+  options: { tables: [number, number[]][]; checkpoint: number; barrier: number; target?: number; hangs?: boolean },
 ): Promise<Harness> {
   const events: string[] = []
   const posted: ToWorker[] = []
   const jobs: FinishedJob[] = []
   const stop = new AbortController()
   const tracker = fakeTracker(new Map(options.tables.map(([ts, ids]) => [BigInt(ts), ids.map(BigInt)])))
-  let receive: (worker: number, message: Extract<FromWorker, Addressed>) => void = () => {}
+  let receive: (worker: number, message: ChangefeedMessage) => void = () => {}
   let changed = (): void => {}
   const feed = { resolvedTs: Ts(0n) }
   const running = Promise.withResolvers<void>()
@@ -93,13 +98,16 @@ async function start(
     workers: {
       size: 1,
       alive: () => true,
-      replace() {},
+      replace(worker) {
+        events.push(`replace ${worker}`)
+        receive(worker, { type: 'worker-lost', message: 'replaced' })
+      },
       post(_worker, message) {
         posted.push(message)
         if (message.type === 'grant') events.push(`grant ${message.globalTs}`)
         if (message.type === 'add-span') events.push(`add ${message.span.tableId} at ${message.checkpointTs}`)
         if (message.type === 'remove-span') events.push(`remove ${message.spanId}`)
-        if (message.type === 'close-changefeed')
+        if (message.type === 'close-changefeed' && options.hangs !== true)
           queueMicrotask(() => receive(0, { type: 'changefeed-closed', epoch: 7n }))
       },
       listen(_epoch, listener) {
@@ -150,6 +158,9 @@ async function start(
       const code = 'CDC:ErrDecodeRowToDatum'
       receive(0, { type: 'trouble', epoch: 7n, level: 'error', code, message, retryable: false })
     },
+    lose: () => receive(0, { type: 'worker-lost', message: 'out of memory' }),
+    restart: () => receive(0, { type: 'worker-started' }),
+    stop: () => stop.abort(),
     async until(what) {
       const deadline = Date.now() + 5000
       while (!events.includes(what)) {
@@ -309,6 +320,43 @@ test('trouble in a worker ends the run with the same code, after every worker ha
     message: '[CDC:ErrDecodeRowToDatum]a row of table 1',
   })
   assert.equal(run.posted.at(-1)?.type, 'close-changefeed')
+})
+
+test('a lost worker costs a repetition from the last checkpoint, while DDLs wait for it', async (t) => {
+  const run = await start(t, { tables: [[0, [1]]], checkpoint: 100, barrier: 101 })
+  run.resolveDdls(200)
+  run.progress(140, 1)
+  await run.until('save 140 201')
+  run.lose()
+  run.ddl(150, { tables: [1n] })
+  run.resolveDdls(250)
+  run.restart()
+  await run.until('add 1 at 140')
+  const again = run.posted.map(({ type }) => type).slice(-3)
+  assert.deepEqual(again, ['open-changefeed', 'grant', 'add-span'])
+  assert.deepEqual(grants(run).at(-1)?.tables, [{ physicalId: 1n, ts: 150n }])
+  assert.ok(!run.events.includes('ddl 150'))
+  run.progress(150, 3)
+  await run.until('ddl 150')
+})
+
+test('a changefeed whose workers die again and again is stopped with an error', async (t) => {
+  const run = await start(t, { tables: [[0, [1]]], checkpoint: 100, barrier: 101 })
+  for (let death = 0; death < 5; death++) {
+    run.lose()
+    run.restart()
+  }
+  await assert.rejects(run.done, { code: 'CDC:ErrProcessorUnknown', message: /out of memory/ })
+})
+
+test('a worker that does not close the changefeed is replaced', async (t) => {
+  const run = await start(t, { tables: [[0, [1]]], checkpoint: 100, barrier: 101, hangs: true })
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  run.stop()
+  while (run.posted.at(-1)?.type !== 'close-changefeed') await new Promise((resolve) => setImmediate(resolve))
+  t.mock.timers.tick(30_000)
+  await assert.rejects(run.done, { name: 'AbortError' })
+  assert.equal(run.events.at(-1), 'replace 0')
 })
 
 for (const [checkpointTs, minTableBarrierTs, wanted] of [

@@ -321,7 +321,7 @@ test('the checkpoint never goes back or beyond what is out, and no key is in two
       const known = [...model.tables].reduce((sum, id) => sum + (model.table.steadySpansOf(id)?.length ?? 0), 0)
       assert.equal(held, known, 'a worker has a span that nobody wants')
     }),
-    { numRuns: 600 },
+    { numRuns: 300 },
   )
 })
 
