@@ -32,6 +32,8 @@ export interface SinkContext {
   readonly memory?: SinkMemory
   /** The downstream takes nothing for a while; the sink goes on trying by itself. */
   readonly onTrouble?: (error: Error) => void
+  /** Told of the time that the sink was at work outside of its calls: checksums, compression, writing to sockets. */
+  readonly onWork?: (ms: number) => void
 }
 
 export interface SinkMemory {

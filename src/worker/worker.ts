@@ -73,6 +73,7 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
     const dispatcher = dispatcherOf(sink, config)
     const options = { timeZone, namespace, clusterId: start.clusterId, registry: schemaRegistry }
     const protocol = codec && routeProtocol(createProtocol(codec, options), dispatcher.routes)
+    const metrics = metricsOf(changefeed)
     const context = {
       changefeed,
       captureAddress: start.captureAddress,
@@ -87,8 +88,8 @@ export async function startWorker(start: WorkerStart, post: (message: FromWorker
       protocol,
       memory: openSinkMemory(message.sinkMemory),
       onTrouble: (error: Error) => post(troubleOf(epoch, 'warning', error)),
+      onWork: (ms: number) => void (metrics.stages.sink.workMs += ms),
     }
-    const metrics = metricsOf(changefeed)
     const runFiles = join(start.runFiles.directory, String(start.index), String(epoch))
     return new ChangefeedRun({
       open: message,

@@ -73,6 +73,11 @@ export function openKafkaControlSink(settings: KafkaSettings, context: SinkConte
   const parts = openParts(settings, context, 'control')
   const { topics, producer, metrics } = parts
 
+  const topicsOf = (tables: readonly TableName[]): ReadonlySet<string> =>
+    new Set([...tables.map(({ schema, table }) => dispatcher.topicOf(schema, table)), settings.topic])
+  /** Topics of the last watermark's tables: they are the same ones, second after second. */
+  let active = { of: [] as readonly TableName[], topics: topicsOf([]) }
+
   /** Settles when every message before has entered the producer: they enter in the order of the calls. */
   let entered: Promise<unknown> = Promise.resolve()
 
@@ -105,9 +110,8 @@ export function openKafkaControlSink(settings: KafkaSettings, context: SinkConte
     async watermark(ts: Ts, tables: readonly TableName[], signal: AbortSignal) {
       const message = protocol?.watermark(ts)
       if (message === undefined) return
-      const active = new Set(tables.map(({ schema, table }) => dispatcher.topicOf(schema, table)))
-      active.add(settings.topic)
-      const found = Promise.all(Array.from(active, (name) => topics.ensure(name, signal)))
+      if (active.of !== tables) active = { of: tables, topics: topicsOf(tables) }
+      const found = Promise.all(Array.from(active.topics, (name) => topics.ensure(name, signal)))
       const messages = Messages.of([{ ...message, partition: 0, rows: 0 }])
       await failing(
         parts,
@@ -165,6 +169,7 @@ function openParts(settings: KafkaSettings, context: SinkContext, side: 'rows' |
     errorCode,
     memory,
     onTrouble: (error) => context.onTrouble?.(error),
+    onWork: (ms) => context.onWork?.(ms),
   })
   return {
     topics: new Topics(cluster, settings, log, clock),

@@ -29,6 +29,8 @@ export interface ProducerOptions {
   readonly memory: ProducerMemory
   /** Told now and then while a partition takes nothing. */
   readonly onTrouble: (error: Error) => void
+  /** Told of the time that a request took until it was written. */
+  readonly onWork: (ms: number) => void
 }
 
 /** A partition that cannot take anything for this long fails the producer. */
@@ -124,20 +126,6 @@ export class Producer implements AsyncDisposable {
     this.#lanes.clear()
   }
 
-  /** Bytes that wait in lanes, not counting what is under way. */
-  get waitingBytes(): number {
-    let bytes = 0
-    for (const lanes of this.#lanes.values())
-      for (const lane of lanes) for (const { content } of lane?.waiting ?? []) bytes += content.length
-    return bytes
-  }
-
-  get requestsUnderWay(): number {
-    let requests = 0
-    for (const count of this.#requests.values()) requests += count
-    return requests
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     this.fail(new CdcError('CDC:ErrKafkaProducerClosed', 'the kafka producer is closed'))
     const answers = Promise.allSettled(this.#work).then(() => {})
@@ -224,17 +212,20 @@ export class Producer implements AsyncDisposable {
 
   /** Sends the next batches of `lanes`, all led by one broker, and deals with its answer. */
   async #produce(leader: number, lanes: readonly Lane[]): Promise<void> {
-    const { settings, cluster, failPoints } = this.#options
+    const { settings, cluster, failPoints, clock } = this.#options
     this.#requests.set(leader, (this.#requests.get(leader) ?? 0) + 1)
     let left = false
     try {
       const connection = await cluster.connection(leader)
       if (this.#failure !== undefined) return
       if (!this.#options.fence.open()) return this.fail(fenced())
+      const began = clock.monotonic()
       this.#prepare(lanes)
       left = true
       const { requiredAcks, writeTimeoutMs } = settings
-      await connection.exchange(produceRequest(lanes, requiredAcks, writeTimeoutMs, this.#answered))
+      const answer = connection.exchange(produceRequest(lanes, requiredAcks, writeTimeoutMs, this.#answered))
+      this.#options.onWork(clock.monotonic() - began)
+      await answer
     } catch (error) {
       // Whether the broker has it is unknown. With a producer id a repetition is recognised; without one the partition
       // waits until the broker has surely dropped or applied what was sent.
