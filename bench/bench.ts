@@ -41,6 +41,7 @@ const cases = CASES.filter(({ name }) => name.startsWith(values.only))
 if (cases.length === 0)
   throw new RangeError(`--only ${values.only}: there are ${CASES.map(({ name }) => name).join(', ')}`)
 
+const root = join(import.meta.dirname, '..')
 const began = performance.now()
 const results = createResults()
 const profiles: string[] = []
@@ -49,7 +50,7 @@ const failures: Record<string, string> = {}
   await using stack = new AsyncDisposableStack()
   const bench: Bench = {
     quick,
-    root: join(import.meta.dirname, '..'),
+    root,
     report(name, value, unit) {
       results.add(name, value, unit)
       console.log(`bench ${name} ${Number(value.toPrecision(4))} ${unit}`)
@@ -77,7 +78,7 @@ const failures: Record<string, string> = {}
 }
 const seconds = (performance.now() - began) / 1000
 console.log(
-  `bench: figures are in ${results.write({ root: join(import.meta.dirname, '..'), quick, seconds, profiles, failures })}`,
+  `bench: figures are in ${results.write({ root, quick, partial: values.only !== '', seconds, profiles, failures })}`,
 )
 process.exit(Object.keys(failures).length > 0 ? 1 : 0)
 

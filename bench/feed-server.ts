@@ -1,12 +1,11 @@
 // A simulated cluster whose change feed of the benchmark's tables is made by frames.ts. Runs as a process of its own;
 // speaks lines of JSON on stdin and stdout, see feed.ts.
 import { createInterface } from 'node:readline'
-import { createConnection } from 'mysql2/promise'
 import { systemClock } from '../src/base/clock.ts'
 import { silentLog } from '../src/base/log.ts'
 import { startPlayground } from '../src/playground/playground.ts'
 import type { ChangeDataRequest } from '../src/proto/cdcpb.ts'
-import { decodeBytes } from '../src/tidb/key.ts'
+import { decodeBytes, encodeBytes, intHandle, recordKey, tablePrefix } from '../src/tidb/key.ts'
 import { tsOfMs } from '../src/tidb/ts.ts'
 import { openPdClient } from '../src/upstream/pd/client.ts'
 import type { FeedPlan, SendOptions, TrickleOptions } from './feed.ts'
@@ -19,6 +18,7 @@ import {
   type RegionRows,
   resolvedFrame,
 } from './frames.ts'
+import { injectTables, splitRegions } from './inject.ts'
 import { type BenchTable, manyTables, TABLES, wideTables } from './tables.ts'
 
 type Write = (frame: Buffer) => Promise<void>
@@ -45,8 +45,10 @@ const DISTINCT_ROWS = 4096
 const MIN_DISTINCT_ROWS = 16
 
 const stop = new AbortController()
-/** Database → table → its id. */
-const databases = new Map<string, Map<string, bigint>>()
+/** Database → id of its first table; those of the others follow. */
+const databases = new Map<string, bigint>()
+/** Beyond those that the playground gives. */
+let nextId = 1_000_000n
 /** Of the tables of the plan at hand, by id. */
 const templates = new Map<bigint, ReturnType<typeof makeTemplate>>()
 const registrations = new Map<string, Registration>()
@@ -61,7 +63,7 @@ const playground = await startPlayground(
   {
     host: '127.0.0.1',
     pdPort: 0,
-    sqlPort: 0,
+    sqlPort: undefined,
     adminPort: 0,
     stores: 1,
     log: silentLog,
@@ -74,8 +76,6 @@ const pd = await openPdClient(
   { endpoints: [playground.pd], security: {}, log: silentLog, clock: systemClock },
   stop.signal,
 )
-const [host = '', port = ''] = playground.sql.split(':')
-const sql = await createConnection({ host, port: Number(port), user: 'root' })
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { prepare, register: wait, send, trickle } = JSON.parse(line)
@@ -84,7 +84,6 @@ for await (const line of createInterface({ input: process.stdin })) {
   if (send !== undefined) say({ sent: await answerSend(send) })
   if (trickle !== undefined) say({ sent: await answerTrickle(trickle) })
 }
-sql.destroy()
 await playground[Symbol.asyncDispose]()
 
 function register(request: ChangeDataRequest, write: Write): boolean {
@@ -114,15 +113,15 @@ function tablesOf(plan: FeedPlan): readonly BenchTable[] {
 async function answerPrepare(plan: FeedPlan) {
   const tables = tablesOf(plan)
   const perTable = Math.max(1, Math.round(plan.regions / tables.length))
-  const ids = await idsOf(plan.database, tables, perTable)
-  if (plan.regions === 1) await admin('/faults/merge', { all: true })
+  const ids = await idsOf(plan.database, tables)
+  await setRegions(ids, plan.regions === 1 ? undefined : perTable)
   ;({ mode } = plan)
   scanRows = Math.ceil(plan.rows / (perTable * tables.length))
   registrations.clear()
   templates.clear()
   const distinct = Math.max(MIN_DISTINCT_ROWS, Math.floor(DISTINCT_ROWS / tables.length))
-  for (const table of tables) {
-    const id = ids.get(table.name) ?? 0n
+  for (const [at, table] of tables.entries()) {
+    const id = ids[at] ?? 0n
     templates.set(id, makeTemplate(table, id, mode, distinct))
     // One at a time: the cluster's leases live in this thread too.
     await new Promise((resolve) => setImmediate(resolve))
@@ -132,7 +131,7 @@ async function answerPrepare(plan: FeedPlan) {
   afterTs = await pd.tso(stop.signal)
   return {
     pd: playground.pd,
-    tables: [...ids.values()].map(String),
+    tables: ids.map(String),
     afterTs: afterTs.toString(),
     bytesPerRow: rowBytes(tables),
   }
@@ -143,41 +142,32 @@ async function answerRegistered(): Promise<number> {
   return registrations.size
 }
 
-/** Creates the tables of a database where it is new; they stay for later plans. */
-async function idsOf(database: string, tables: readonly BenchTable[], perTable: number): Promise<Map<string, bigint>> {
-  const known = databases.get(database)
-  if (known !== undefined && perTable === 1) return known
-  const ids = known ?? new Map<string, bigint>()
-  await sql.query(`CREATE DATABASE IF NOT EXISTS ${database}`)
-  await sql.query(`USE ${database}`)
-  for (const { name, ddl } of tables) {
-    if (known === undefined) {
-      await sql.query(ddl)
-      const answer = await fetch(`${playground.admin}/history?table=${database}.${name}`)
-      ids.set(name, BigInt(/"table":\s*"?(\d+)/.exec(await answer.text())?.[1] ?? '0'))
-    }
-    if (perTable > 1) await split(name, ids.get(name) ?? 0n, perTable)
+/** Ids of a database's tables; they are made on first use, and stay for later plans. */
+async function idsOf(name: string, tables: readonly BenchTable[]): Promise<bigint[]> {
+  let first = databases.get(name)
+  if (first === undefined) {
+    first = nextId
+    nextId += BigInt(tables.length + 1)
+    await injectTables(playground.admin, { id: nextId - 1n, name }, tables, first)
+    databases.set(name, first)
   }
-  databases.set(database, ids)
-  return ids
+  const from = first
+  return tables.map((_, at) => from + BigInt(at))
 }
 
-/** Regions are split at rows, so there is one where each region is to begin. */
-async function split(table: string, tableId: bigint, regions: number): Promise<void> {
-  for (let from = 0; from < regions; from += 1000) {
-    const rows = Array.from(
-      { length: Math.min(1000, regions - from) },
-      (_, at) => BigInt(from + at) * HANDLES_PER_REGION,
-    )
-    await sql.query(`REPLACE INTO ${table} (id) VALUES ${rows.map((id) => `(${id})`).join(', ')}`)
-  }
-  await admin('/faults/split', { tableId: Number(tableId), count: regions - 1 })
-}
-
-async function admin(path: string, body: unknown): Promise<void> {
-  const done = await fetch(`${playground.admin}${path}`, { method: 'POST', body: JSON.stringify(body) })
-  const answer = await done.text()
-  if (!done.ok && !answer.includes('there is only one region')) throw new Error(answer)
+/** All tables in one region, or so many for each. */
+async function setRegions(ids: readonly bigint[], perTable: number | undefined): Promise<void> {
+  const merged = await fetch(`${playground.admin}/faults/merge`, { method: 'POST', body: '{"all": true}' })
+  const answer = await merged.text()
+  if (!merged.ok && !answer.includes('there is only one region')) throw new Error(answer)
+  if (perTable === undefined) return
+  const keys = ids.flatMap((id) => [
+    encodeBytes(tablePrefix(id)),
+    ...Array.from({ length: perTable - 1 }, (_, at) =>
+      encodeBytes(recordKey(id, intHandle(BigInt(at + 1) * HANDLES_PER_REGION))),
+    ),
+  ])
+  await splitRegions({ url: playground.pd, clusterId: pd.clusterId }, keys)
 }
 
 /** Bytes of a row's value as TiKV stores it, the mean of the tables. */

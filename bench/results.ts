@@ -24,6 +24,8 @@ export interface Results {
 export interface WriteOptions {
   readonly root: string
   readonly quick: boolean
+  /** Not all cases: kept apart, and out of git, as quick runs are. */
+  readonly partial: boolean
   readonly seconds: number
   readonly profiles: readonly string[]
   /** Cases that failed, with the reason. */
@@ -65,8 +67,8 @@ function median(values: readonly number[]): number {
 }
 
 function write(figures: Figures, options: WriteOptions): string {
-  const { root, quick, seconds, profiles, failures } = options
-  const folder = join(root, 'bench', 'results')
+  const { root, quick, partial, seconds, profiles, failures } = options
+  const folder = join(root, 'bench', 'results', ...(quick || partial ? ['partial'] : []))
   mkdirSync(folder, { recursive: true })
   const at = new Date().toISOString()
   const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim()
@@ -86,7 +88,7 @@ function write(figures: Figures, options: WriteOptions): string {
     '',
     `${at}, ${machine.cpus} × ${machine.model}, ${machine.memoryGib} GiB, Node ${machine.node}, ${about.seconds} s${
       quick ? '; a quick run: whether it works, not how fast it is' : ''
-    }. How to read them: [README](../README.md).`,
+    }. How to read them: bench/README.md.`,
     '',
   ]
   const failed = Object.entries(failures).map(([name, reason]) => `- **${name} failed**: ${reason.split('\n')[0]}`)

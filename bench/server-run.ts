@@ -48,7 +48,7 @@ const QUOTA = 8 * 2 ** 30
 export async function runServer(bench: Bench, name: string, run: ServerRun): Promise<ServerFigures> {
   const { tables = { kind: 'four' }, regions = 1, mode = 'live', release = false } = run
   const feed = run.feed ?? (await bench.feed())
-  const database = databaseOf(tables, regions)
+  const database = databaseOf(tables)
   const prepared = await feed.prepare({ database, tables, regions, mode, rows: run.rows })
   using profile = bench.profiles === undefined ? undefined : createProfileTaker()
   const workers = run.workers === undefined ? [] : ['--data-workers', String(run.workers)]
@@ -95,7 +95,7 @@ export async function startTrickle(
 ): Promise<{ readonly server: ServerProcess; readonly feed: FeedServer } & AsyncDisposable> {
   const { tables = { kind: 'four' }, regions = 1 } = run
   const feed = await bench.feed()
-  const database = databaseOf(tables, regions)
+  const database = databaseOf(tables)
   const prepared = await feed.prepare({ database, tables, regions, mode: 'live', rows: 0 })
   await using stack = new AsyncDisposableStack()
   const server = stack.use(await startServer({ pd: prepared.pd, args: ['--log-level', 'error'] }))
@@ -118,15 +118,9 @@ async function createChangefeed(server: ServerProcess, id: string, options: Chan
   await cli(server, 'changefeed', 'create', ...create, '--config', config.path, '--no-confirm')
 }
 
-/** Tables that are split otherwise are others. */
-export function databaseOf(tables: TableSet, regions: number): string {
-  const set =
-    tables.kind === 'four'
-      ? 'four'
-      : tables.kind === 'many'
-        ? `many_${tables.count}`
-        : `wide_${tables.columns}_${tables.textBytes}`
-  return regions === 1 ? `bench_${set}` : `bench_${set}_${regions}`
+function databaseOf(tables: TableSet): string {
+  if (tables.kind === 'four') return 'bench_four'
+  return tables.kind === 'many' ? `bench_many_${tables.count}` : `bench_wide_${tables.columns}_${tables.textBytes}`
 }
 
 function configFile(database: string, memoryQuota: number): { readonly path: string } & Disposable {

@@ -6,6 +6,8 @@ import type { Value } from '../src/tidb/value.ts'
 export interface BenchTable {
   readonly name: string
   readonly ddl: string
+  /** Of the primary key, `id`. */
+  readonly key: FieldType
   /** Columns `c2`, `c3`, … after the primary key `id`; their ids are from 2 on. */
   readonly columns: readonly { readonly type: FieldType; readonly value: (id: number) => Value }[]
 }
@@ -138,6 +140,7 @@ function table(name: string, specs: readonly Spec[]): BenchTable {
   return {
     name,
     ddl: `CREATE TABLE ${name} (id BIGINT PRIMARY KEY, ${columns})`,
+    key: fieldType(BIGINT),
     columns: specs.map(([kind, value]) => ({ type: fieldType(kind), value })),
   }
 }

@@ -20,8 +20,7 @@ export const feedCases: readonly BenchCase[] = [1, 100].flatMap((regions) => [
 async function read(bench: Bench, mode: 'feed' | 'raw', regions: number): Promise<void> {
   const rows = bench.quick ? 120_000 : 1_000_000
   const feed = await bench.feed()
-  const database = regions === 1 ? 'bench_four' : `bench_four_${regions}`
-  const prepared = await feed.prepare({ database, tables: { kind: 'four' }, regions, mode: 'live', rows })
+  const prepared = await feed.prepare({ database: 'bench_four', tables: { kind: 'four' }, regions, mode: 'live', rows })
   const args = ['bench/feed-reader.ts', mode, prepared.pd, prepared.tables.join(','), prepared.afterTs, String(rows)]
   await using reader = await run(process.execPath, args, { cwd: bench.root, ready: /subscribed/ })
   await feed.registered()

@@ -17,7 +17,7 @@ export const GROWTH = {
   },
   tables: {
     sizes: [1, 10, 100, 1000, 10_000],
-    run: (count) => ({ tables: { kind: 'many', count }, rows: 1_000_000 }),
+    run: (count) => ({ tables: { kind: 'many', count }, regions: count, rows: 1_000_000 }),
   },
   regions: {
     sizes: [1, 100, 10_000, 100_000],

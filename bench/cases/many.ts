@@ -11,7 +11,7 @@ export const manyCases: readonly BenchCase[] = [
     about: '10,000 tables with a region and a row per second each: the share of one core',
     repeated: false,
     async run(bench) {
-      const count = bench.quick ? 500 : 10_000
+      const count = bench.quick ? 2000 : 10_000
       const tables = { kind: 'many', count } as const
       await using running = await startTrickle(bench, 'idle-tables', { sink, tables, regions: count })
       await running.feed.trickle({ rowsPerSecond: count, seconds: 5 })
