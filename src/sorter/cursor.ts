@@ -17,6 +17,10 @@ export interface CursorSource {
   readonly runs: readonly SortedRun[]
   readonly resolvedTs: Ts
   readonly quota: Quota
+  /** Most runs that are read side by side. */
+  readonly fanIn: number
+  /** Puts runs that overlap in order, instead of them; false where there is no disk for that. */
+  merge(runs: readonly SortedRun[], signal: AbortSignal): Promise<boolean>
 }
 
 /** Share of the quota that the blocks of one cursor may take before it stops to read ahead. */
@@ -33,7 +37,9 @@ export class MergeCursor implements SorterCursor {
   #end: Position | undefined
   #memory: MemorySource
   #readers: RunReader[] = []
-  #sources = new SourceHeap([])
+  #sources = new SourceHeap<RowSource>([])
+  /** Until there is no disk for it. */
+  #mergesRuns = true
 
   constructor(source: CursorSource, after: Ts, onDispose: () => void) {
     this.#source = source
@@ -68,7 +74,7 @@ export class MergeCursor implements SorterCursor {
     for (;;) {
       const { first } = this.#sources
       if (first === undefined || !reaches(first, high, low)) return this.#finish(undefined)
-      if (!first.loaded) await this.#load(first, signal)
+      if (!first.loaded) await this.#load(first, high, low, signal)
       else if (!this.#take(high, low, maxBytes)) return this.#finish(first)
     }
   }
@@ -89,9 +95,14 @@ export class MergeCursor implements SorterCursor {
 
   /** What lay in memory lies in `run` now, and blocks are to be read again. */
   spilled(run: SortedRun | undefined): void {
-    if (run !== undefined) this.#readers.push(this.#reader(run, this.#place()))
     for (const reader of this.#readers) reader.unload()
     this.#memory.refresh()
+    this.added(run === undefined ? [] : [run])
+  }
+
+  /** These runs lie behind or among those that are there. */
+  added(runs: readonly SortedRun[]): void {
+    for (const run of runs) this.#readers.push(this.#reader(run, this.#place()))
     this.#order()
   }
 
@@ -132,13 +143,34 @@ export class MergeCursor implements SorterCursor {
   }
 
   #order(): void {
-    this.#sources = new SourceHeap([this.#memory, ...this.#readers])
+    this.#sources = new SourceHeap<RowSource>([this.#memory, ...this.#readers])
   }
 
-  async #load(reader: RowSource, signal: AbortSignal): Promise<void> {
+  async #load(reader: RowSource, high: number, low: number, signal: AbortSignal): Promise<void> {
     if (!(reader instanceof RunReader)) return
+    if (reader.fresh && this.#mergesRuns) {
+      const runs = this.#tooMany(reader.run, high, low)
+      if (runs !== undefined) {
+        this.#mergesRuns = await this.#source.merge(runs, signal)
+        return
+      }
+    }
     await reader.load(this.bytes < this.#source.quota.limitBytes * AHEAD_SHARE, signal)
     this.#order()
+  }
+
+  /** Runs to be merged before another one is opened: the fan-in is reached, and more than one series waits. */
+  #tooMany(next: SortedRun, high: number, low: number): readonly SortedRun[] | undefined {
+    const { fanIn } = this.#source
+    const open = new Set(this.#readers.filter(({ fresh, ended }) => !fresh && !ended).map(({ run }) => run.series))
+    if (open.has(next.series) || open.size + 1 < fanIn) return undefined
+    const waiting = this.#readers.filter(
+      (other) => other.fresh && reaches(other, high, low) && !open.has(other.run.series),
+    )
+    const bySeries = Map.groupBy(waiting, ({ run }) => run.series)
+    if (bySeries.size === 1) return undefined
+    const chosen = [...bySeries.values()].slice(0, fanIn)
+    return chosen.flatMap((readers) => readers.map(({ run }) => run))
   }
 
   /** Takes rows up to the limit from the first source, while it is the first; false when the batch is full. */

@@ -68,19 +68,19 @@ export class MemorySource implements RowSource {
 }
 
 /** Sources that have not ended, as a heap: the least row first. */
-export class SourceHeap {
-  readonly #sources: RowSource[]
+export class SourceHeap<Source extends RowSource> {
+  readonly #sources: Source[]
 
-  constructor(sources: readonly RowSource[]) {
+  constructor(sources: readonly Source[]) {
     this.#sources = sources.filter(({ ended }) => !ended)
     for (let at = (this.#sources.length >>> 1) - 1; at >= 0; at--) this.#sink(at)
   }
 
-  get first(): RowSource | undefined {
+  get first(): Source | undefined {
     return this.#sources[0]
   }
 
-  get second(): RowSource | undefined {
+  get second(): Source | undefined {
     const left = this.#sources[1]
     const right = this.#sources[2]
     return left === undefined || right === undefined || compareSources(left, right) <= 0 ? left : right

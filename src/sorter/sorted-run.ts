@@ -4,6 +4,8 @@ import { commitHigh, commitLow, type RowPointer, rowSize } from './row-block.ts'
 /** Sorted rows on disk, and which timestamp each of their blocks begins with: looking for one needs no reading. */
 export interface SortedRun {
   readonly segment: Segment
+  /** Runs of one series do not overlap. */
+  readonly series: object
   /** By block, as halves. */
   readonly firstHigh: Uint32Array
   readonly firstLow: Uint32Array
@@ -56,9 +58,10 @@ export class RunWriter {
   }
 
   /** Once all blocks were taken. */
-  runOf(segment: Segment): SortedRun {
+  runOf(segment: Segment, series: object = segment): SortedRun {
     return {
       segment,
+      series,
       firstHigh: Uint32Array.from(this.#firstHigh),
       firstLow: Uint32Array.from(this.#firstLow),
       lastHigh: this.#lastHigh,

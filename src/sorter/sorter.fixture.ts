@@ -13,14 +13,14 @@ import { RowArena } from './row-arena.ts'
 import { createSpanSorter, type SpanSorter } from './sorter.ts'
 
 /** A sorter with a quota and a folder of its own; `close` checks that it leaves nothing behind. */
-export function openSorter(quotaBytes = 1 << 30) {
+export function openSorter(quotaBytes = 1 << 30, fanIn?: number) {
   const root = mkdtempSync(join(tmpdir(), 'sorter-'))
   const quota = openQuota(createQuotaMemory(quotaBytes))
   const arena = new RowArena(quota)
   const disk = openDiskQuota(createDiskMemory(1 << 30))
   const files = new RunFiles(join(root, 'runs'), disk)
   const spiller = new Spiller(quota, files)
-  const sorter = createSpanSorter(arena, spiller)
+  const sorter = createSpanSorter(arena, spiller, fanIn)
   return {
     quota,
     files,

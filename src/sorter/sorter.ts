@@ -1,11 +1,13 @@
 import type { RawBatch } from '../event/raw-kv.ts'
 import type { RawRow } from '../event/raw-row.ts'
+import { errorCode } from '../base/errors.ts'
 import type { Quota } from '../spill/quota.ts'
 import type { Segment } from '../spill/run-files.ts'
 import type { Holder, Spiller } from '../spill/spiller.ts'
 import { type Ts, zeroTs } from '../tidb/ts.ts'
 import { type CursorSource, MergeCursor } from './cursor.ts'
 import { MemoryRows } from './memory-rows.ts'
+import { mergeRuns } from './merge-runs.ts'
 import { highHalf, lowHalf } from './place.ts'
 import type { RowArena } from './row-arena.ts'
 import { blockBytesFor, RunWriter, type SortedRun } from './sorted-run.ts'
@@ -41,22 +43,31 @@ export interface SorterCursor extends Disposable {
   rewindTransaction(): void
 }
 
+/** Runs that are read side by side; of more, some are merged first. */
+const FAN_IN = 128
+
 /** A sorter that keeps its rows in memory until `spiller` lets it write them to disk. */
-export const createSpanSorter = (arena: RowArena, spiller: Spiller): SpanSorter => new MergingSorter(arena, spiller)
+export const createSpanSorter = (arena: RowArena, spiller: Spiller, fanIn = FAN_IN): SpanSorter =>
+  new MergingSorter(arena, spiller, fanIn)
 
 class MergingSorter implements SpanSorter, CursorSource, Holder {
   readonly rows: MemoryRows
   readonly quota: Quota
   runs: SortedRun[] = []
   resolvedTs = zeroTs
+  readonly fanIn: number
+  readonly #spiller: Spiller
   readonly #registered: Disposable
+  readonly #stop = new AbortController()
   readonly #cursors = new Set<MergeCursor>()
   #resolvedHigh = 0
   #resolvedLow = 0
   /** Of the rows that are about to be spilled. */
   #writer: RunWriter | undefined
 
-  constructor(arena: RowArena, spiller: Spiller) {
+  constructor(arena: RowArena, spiller: Spiller, fanIn: number) {
+    this.#spiller = spiller
+    this.fanIn = fanIn
     this.quota = spiller.quota
     this.rows = new MemoryRows(arena, spiller.quota)
     this.#registered = spiller.add(this)
@@ -103,6 +114,22 @@ class MergingSorter implements SpanSorter, CursorSource, Holder {
     this.#drop(({ firstHigh: [first = 0], firstLow: [second = 0] }) => first > high || (first === high && second > low))
   }
 
+  async merge(runs: readonly SortedRun[], signal: AbortSignal): Promise<boolean> {
+    const { quota, files } = this.#spiller
+    const stop = AbortSignal.any([signal, this.#stop.signal])
+    let merged: SortedRun[]
+    try {
+      merged = await mergeRuns(runs, { arena: this.rows.arena, quota, files }, stop)
+    } catch (error) {
+      if (errorCode(error) === 'CDC:ErrDiskFull') return false
+      throw error
+    }
+    this.runs.push(...merged)
+    for (const cursor of this.#cursors) cursor.added(merged)
+    this.#drop((run) => runs.includes(run))
+    return true
+  }
+
   blocks(): Iterable<Buffer> {
     this.#writer = new RunWriter(blockBytesFor(this.rows.bytes))
     return this.#writer.blocks(this.rows.all())
@@ -118,6 +145,7 @@ class MergingSorter implements SpanSorter, CursorSource, Holder {
   }
 
   [Symbol.dispose](): void {
+    this.#stop.abort()
     this.#registered[Symbol.dispose]()
     for (const cursor of this.#cursors) cursor[Symbol.dispose]()
     this.#drop(() => true)

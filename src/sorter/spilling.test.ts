@@ -117,8 +117,8 @@ test('whatever spills, breaks and is set back: a cursor gives what is resolved, 
     process.nextTick(callback, Object.assign(new Error('i/o error'), { code: 'EIO' }), 0)
   })
   await fc.assert(
-    fc.asyncProperty(fc.array(action, { maxLength: 60 }), async (actions) => {
-      const opened = openSorter(96 * 1024)
+    fc.asyncProperty(fc.array(action, { maxLength: 60 }), fc.integer({ min: 2, max: 6 }), async (actions, fanIn) => {
+      const opened = openSorter(96 * 1024, fanIn)
       const { sorter } = opened
       const model = new Model()
       let cursor = sorter.cursor(zeroTs)
@@ -210,5 +210,30 @@ test('a transaction much larger than the quota passes', async () => {
   const rows = await drain(sorter.cursor(zeroTs))
   assert.equal(rows.length, 25_600)
   assert.ok(rows.every(({ key }, at) => (key[0] ?? 0) * 256 + (key[1] ?? 0) === at))
+  opened.close()
+})
+
+test('more runs than may be read side by side are merged first', async () => {
+  const opened = openSorter(1 << 20, 4)
+  const { sorter, files } = opened
+  for (let run = 0; run < 20; run++) {
+    addAll(
+      sorter,
+      Array.from({ length: 200 }, (_, at) => rawKv(10 + at, 11 + at, run, 3, 100)),
+    )
+    opened.spill()
+  }
+  const spilled = files.writtenBytes
+  sorter.resolve(ts(1000))
+  const cursor = sorter.cursor(zeroTs)
+  const first = await cursor.next(maxTs, 1000, signal)
+  assert.ok(files.writtenBytes > spilled * 1.5)
+  // A run has a block or two in memory.
+  assert.ok(opened.quota.used().before < 4 * 2 * 8192)
+  const rows = [...(first === undefined ? [] : kvsOf(first.rows)), ...(await drain(cursor))]
+  assert.deepEqual(
+    rows.map(showRow),
+    Array.from({ length: 4000 }, (_, at) => `${11 + Math.floor(at / 20)}/${10 + Math.floor(at / 20)}/3/${at % 20}`),
+  )
   opened.close()
 })
