@@ -68,7 +68,7 @@ function median(values: readonly number[]): number {
 
 function write(figures: Figures, options: WriteOptions): string {
   const { root, quick, partial, seconds, profiles, failures } = options
-  const folder = join(root, 'bench', 'results', ...(quick || partial ? ['partial'] : []))
+  const folder = join(root, 'bench', 'results', ...(quick || partial ? ['tmp'] : []))
   mkdirSync(folder, { recursive: true })
   const at = new Date().toISOString()
   const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim()
