@@ -115,6 +115,16 @@ export function columnAt(table: TableVersion, position: number): Column {
   return column
 }
 
+/** Positions in the order of their columns' names, byte by byte, as Go prints maps. */
+export const byName = (table: TableVersion, positions: readonly number[]): readonly number[] =>
+  positions
+    .map((position) => ({ position, name: Buffer.from(columnAt(table, position).name) }))
+    .toSorted((a, b) => Buffer.compare(a.name, b.name))
+    .map(({ position }) => position)
+
+/** Writes an image in one of its forms: {@link writeValues}, {@link writeCells}. */
+export type WriteImage<Image> = (out: JsonWriter, columns: JsonColumns, image: Image, other?: Image) => void
+
 /** Of decoded rows. `other`: only values that differ from that image's are written. */
 export function writeValues(out: JsonWriter, columns: JsonColumns, values: Values, other?: Values): void {
   const { count, positions, text, ends, quotes, close } = columns

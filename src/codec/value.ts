@@ -32,3 +32,9 @@ export function valueKind(column: Column): ValueKind {
       return 'integer'
   }
 }
+
+/** Whether values of a column are JavaScript numbers (or bigints). */
+export function isNumber(column: Column): boolean {
+  const kind = valueKind(column)
+  return kind === 'integer' || kind === 'float' || kind === 'double'
+}

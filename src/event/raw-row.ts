@@ -11,6 +11,9 @@ export function tsOfHalves(high: number, low: number): Ts {
   return Ts(word64[0] ?? 0n)
 }
 
+/** Wall clock of a timestamp in ms, exact: its part above the lowest 18 bits. */
+export const physicalMsOfHalves = (high: number, low: number): number => high * 0x4000 + (low >>> 18)
+
 /**
  * One committed change of one key, where its bytes lie. One object goes from row to row: what is given a row reads it
  * during the call and copies what it keeps. The key is raw (`t…_r…`).

@@ -3,14 +3,21 @@ import type { TableVersion } from '../../event/table-version.ts'
 import type { StoredCells } from '../../tidb/stored-cells.ts'
 import type { Value } from '../../tidb/value.ts'
 import type { JsonWriter } from '../json-text.ts'
-import { type JsonColumns, jsonColumns, Style, styleOf, writeCells, writeValues } from '../stored-json.ts'
+import {
+  type JsonColumns,
+  jsonColumns,
+  Style,
+  styleOf,
+  writeCells,
+  type WriteImage,
+  writeValues,
+} from '../stored-json.ts'
 import { valueKind } from '../value.ts'
 import { codeOfCell, codeOfValue, type UnsignedSqlType } from './sql-type.ts'
 
 /** How one image of a row is written, the row before or after its change, in the form in which it is at hand. */
 export interface ImageWriter<Image> {
-  /** `other`: only what differs from that image. */
-  write(out: JsonWriter, columns: JsonColumns, image: Image, other?: Image): void
+  readonly write: WriteImage<Image>
   codeOf(type: UnsignedSqlType, image: Image, position: number): string
 }
 

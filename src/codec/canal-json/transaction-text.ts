@@ -1,4 +1,4 @@
-import { tsOfHalves } from '../../event/raw-row.ts'
+import { physicalMsOfHalves, tsOfHalves } from '../../event/raw-row.ts'
 import type { Ts } from '../../tidb/ts.ts'
 import type { JsonWriter } from '../json-text.ts'
 
@@ -41,8 +41,7 @@ export function createTransactionText(extension: boolean, now: () => number): Tr
       return tsOfHalves(high, low)
     },
     writeTimes(out) {
-      // The physical part of a timestamp is above its lowest 18 bits.
-      out.integer(high * 0x4000 + (low >>> 18))
+      out.integer(physicalMsOfHalves(high, low))
       out.raw(BUILT)
       out.integer(builtMs)
       out.raw(SQL)

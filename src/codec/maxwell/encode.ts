@@ -1,22 +1,31 @@
 import type { CodecSettings } from '../../config/sink-settings.ts'
 import type { DdlEvent } from '../../event/ddl-event.ts'
 import type { Messages } from '../../event/encoded.ts'
-import type { RowChange, Value, Values } from '../../event/row-change.ts'
+import { physicalMsOfHalves } from '../../event/raw-row.ts'
+import type { RowChange, Value } from '../../event/row-change.ts'
+import type { StoredRow } from '../../event/stored-row.ts'
 import type { TableVersion } from '../../event/table-version.ts'
-import { physicalMs, zeroTs } from '../../tidb/ts.ts'
-import { sameValue } from '../../tidb/value.ts'
+import { physicalMs } from '../../tidb/ts.ts'
 import { jsonString, JsonWriter } from '../json-text.ts'
 import type { ControlMessage, Protocol, RowEncoder } from '../protocol.ts'
-import { valueKind, type ValueKind } from '../value.ts'
+import {
+  byName,
+  columnAt,
+  type JsonColumns,
+  jsonColumns,
+  Style,
+  styleOf,
+  writeCells,
+  type WriteImage,
+  writeValues,
+} from '../stored-json.ts'
+import { isNumber, valueKind, type ValueKind } from '../value.ts'
 import { ddlTypeName, tableStructure } from './ddl.ts'
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
 
 const VERSION = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 1)
-const QUOTE = 0x22
-const COMMA = 0x2c
 const BRACE = 0x7d
-const NULL = bytesOf('null')
 const DATA = bytesOf(',"data":{')
 const OLD = bytesOf(',"old":{')
 
@@ -29,14 +38,6 @@ export function createMaxwell(settings: CodecSettings): Protocol {
     watermark: () => undefined,
     ddlPartitions: 'all',
   }
-}
-
-interface MaxwellColumn {
-  /** In the row's values. */
-  readonly position: number
-  /** `"name":` */
-  readonly name: Uint8Array
-  readonly kind: ValueKind
 }
 
 /** Documents of one partition since the last flush. */
@@ -52,31 +53,19 @@ function compileTable(table: TableVersion, settings: CodecSettings, out: JsonWri
   const head = (type: string): Uint8Array => bytesOf(`${place}"${type}","ts":`)
   const [insertHead, updateHead, deleteHead] = [head('insert'), head('update'), head('delete')]
   const messages = new Map<number, Message>()
-  let lastTs = zeroTs
-  let seconds = ''
 
   return {
-    encode(row: RowChange, partition: number): void {
-      const { before, after } = row
+    encode({ commitTs, before, after }: RowChange, partition: number): void {
       if (before === undefined && after === undefined) return
-      if (row.commitTs !== lastTs) {
-        lastTs = row.commitTs
-        seconds = String(Math.floor(physicalMs(lastTs) / 1000))
-      }
-      out.raw(after === undefined ? deleteHead : before === undefined ? insertHead : updateHead)
-      out.ascii(seconds)
-      if (after !== undefined) {
-        if (columns.length > 0) writeObject(DATA, columns, after)
-        if (before !== undefined) {
-          const changed = columns.filter(({ position: at }) => !sameValue(before[at] ?? null, after[at] ?? null))
-          if (changed.length > 0) writeObject(OLD, changed, before)
-        }
-      } else if (before !== undefined && deleted.length > 0) writeObject(OLD, deleted, before)
-      out.byte(BRACE)
-      const message = messages.getOrInsertComputed(partition, () => ({ documents: [], bytes: 0 }))
-      const document = out.take()
-      message.documents.push(document)
-      message.bytes += document.length
+      writeDocument(writeValues, physicalMs(commitTs), before, after)
+      endDocument(partition)
+    },
+    encodeStored({ raw, before, after }: StoredRow, partition: number): void {
+      if (!before.present && !after.present) return
+      out.discard()
+      const [old, now] = [before.present ? before : undefined, after.present ? after : undefined]
+      writeDocument(writeCells, physicalMsOfHalves(raw.commitHigh, raw.commitLow), old, now)
+      endDocument(partition)
     },
     flush(done: Messages): void {
       for (const [partition, { documents, bytes }] of messages) {
@@ -86,45 +75,66 @@ function compileTable(table: TableVersion, settings: CodecSettings, out: JsonWri
     },
   }
 
-  function writeObject(head: Uint8Array, shown: readonly MaxwellColumn[], values: Values): void {
-    out.raw(head)
-    let first = true
-    for (const { name, position, kind } of shown) {
-      if (first) first = false
-      else out.byte(COMMA)
-      out.raw(name)
-      writeValue(out, kind, values[position] ?? null)
-    }
+  function writeDocument<Image>(
+    write: WriteImage<Image>,
+    ms: number,
+    before: Image | undefined,
+    after: Image | undefined,
+  ): void {
+    out.raw(after === undefined ? deleteHead : before === undefined ? insertHead : updateHead)
+    out.integer(Math.floor(ms / 1000))
+    if (after !== undefined) {
+      if (columns.count > 0) writeObject(DATA, columns, write, after)
+      if (before !== undefined) writeObject(OLD, columns, write, before, after)
+    } else if (before !== undefined && deleted.count > 0) writeObject(OLD, deleted, write, before)
     out.byte(BRACE)
+  }
+
+  function endDocument(partition: number): void {
+    const message = messages.getOrInsertComputed(partition, () => ({ documents: [], bytes: 0 }))
+    const document = out.take()
+    message.documents.push(document)
+    message.bytes += document.length
+  }
+
+  /** `other`: only what differs from that image, and nothing at all where nothing does. */
+  function writeObject<Image>(
+    name: Uint8Array,
+    shown: JsonColumns,
+    write: WriteImage<Image>,
+    image: Image,
+    other?: Image,
+  ): void {
+    const { length } = out
+    out.raw(name)
+    write(out, shown, image, other)
+    if (other !== undefined && out.length === length + name.length) out.cut(length)
+    else out.byte(BRACE)
   }
 }
 
-/** In the order of their names' bytes, as Go prints maps. */
-function maxwellColumns(table: TableVersion, positions: readonly number[]): readonly MaxwellColumn[] {
-  return positions
-    .flatMap((position) => {
-      const column = table.columns[position]
-      return column === undefined ? [] : [{ position, column, bytes: bytesOf(column.name) }]
-    })
-    .toSorted((a, b) => Buffer.compare(a.bytes, b.bytes))
-    .map(({ position, column }) => ({ position, name: bytesOf(`${quoted(column.name)}:`), kind: valueKind(column) }))
+function maxwellColumns(table: TableVersion, positions: readonly number[]): JsonColumns {
+  const order = byName(table, positions)
+  const kinds = order.map((position) => valueKind(columnAt(table, position)))
+  return jsonColumns(table, order, {
+    head: ({ name }) => `${quoted(name)}:`,
+    style: (column) => styleOf(column, Style.Base64),
+    quoted: (column) => !isNumber(column),
+    close: 0,
+    writeValue: (out, i, value) => writeValue(out, kinds[i] ?? 'text', value),
+  })
 }
 
-function writeValue(out: JsonWriter, kind: ValueKind, value: Value): void {
-  if (value === null) out.raw(NULL)
-  else if (typeof value === 'number') {
+function writeValue(out: JsonWriter, kind: ValueKind, value: Exclude<Value, null>): void {
+  if (typeof value === 'number') {
     if (kind === 'double') out.jsonDouble(value)
     else if (kind === 'float') out.jsonFloat(value)
     else out.integer(value)
   } else if (typeof value === 'bigint') out.integer(value)
-  else {
-    out.byte(QUOTE)
-    if (typeof value === 'string') out.text(value)
-    else if (value instanceof Float32Array) out.vector(value)
-    else if (kind === 'binary') out.base64(value)
-    else out.utf8(value)
-    out.byte(QUOTE)
-  }
+  else if (typeof value === 'string') out.text(value)
+  else if (value instanceof Float32Array) out.vector(value)
+  else if (kind === 'binary') out.base64(value)
+  else out.utf8(value)
 }
 
 const quoted = (name: string): string => jsonString(name, 'short')

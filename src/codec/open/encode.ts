@@ -14,8 +14,18 @@ import { jsonString, JsonWriter } from '../json-text.ts'
 import { createLargeMessages, type LargeMessages } from '../large-message.ts'
 import type { ControlMessage, Protocol, RowEncoder } from '../protocol.ts'
 import { MAX_RECORD_OVERHEAD, messageTooLarge } from '../size.ts'
-import { type JsonColumns, jsonColumns, Style, styleOf, writeCells, writeValues } from '../stored-json.ts'
-import { valueKind, type ValueKind } from '../value.ts'
+import {
+  byName,
+  columnAt,
+  type JsonColumns,
+  jsonColumns,
+  Style,
+  styleOf,
+  writeCells,
+  type WriteImage,
+  writeValues,
+} from '../stored-json.ts'
+import { isNumber, valueKind, type ValueKind } from '../value.ts'
 import { Batch, LENGTH_BYTES, VERSION_BYTES } from './batch.ts'
 import { goQuote } from './go-quote.ts'
 
@@ -210,35 +220,23 @@ interface OpenRow<Image> {
   readonly write: WriteImage<Image>
 }
 
-/** `other`: only what differs from that image. */
-type WriteImage<Image> = (out: JsonWriter, columns: JsonColumns, image: Image, other?: Image) => void
-
 const NO_KEY = new Uint8Array()
 const NO_ROW = { commitHigh: 0, commitLow: 0, key: NO_KEY, keyEnd: 0, before: undefined, after: undefined }
 
-/** In the order of their names' bytes, as Go prints maps. */
 function openColumns(table: TableVersion, positions: readonly number[]): JsonColumns {
-  const order = positions
-    .flatMap((position) => {
-      const column = table.columns[position]
-      return column === undefined ? [] : [{ position, column, name: bytesOf(column.name) }]
-    })
-    .toSorted((a, b) => Buffer.compare(a.name, b.name))
-  const kinds = order.map(({ column }) => (isBlob(column) ? 'base64' : valueKind(column)))
-  return jsonColumns(
-    table,
-    order.map(({ position }) => position),
-    {
-      head: columnHead,
-      style: (column) => (isBlob(column) ? Style.Base64 : styleOf(column, Style.Value)),
-      quoted: (column) => !NUMBERS.has(valueKind(column)),
-      close: BRACE,
-      writeValue: (out, i, value) => writeColumnValue(out, kinds[i] ?? 'text', value),
-    },
-  )
+  const order = byName(table, positions)
+  const kinds = order.map((position) => {
+    const column = columnAt(table, position)
+    return isBlob(column) ? 'base64' : valueKind(column)
+  })
+  return jsonColumns(table, order, {
+    head: columnHead,
+    style: (column) => (isBlob(column) ? Style.Base64 : styleOf(column, Style.Value)),
+    quoted: (column) => !isNumber(column),
+    close: BRACE,
+    writeValue: (out, i, value) => writeColumnValue(out, kinds[i] ?? 'text', value),
+  })
 }
-
-const NUMBERS: ReadonlySet<ValueKind> = new Set(['integer', 'float', 'double'])
 
 function columnHead({ name, flags, info }: Column): string {
   const handle = (flags & ColumnFlag.HandleKey) === 0 ? '' : '"h":true,'
