@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type BalanceStep, nextBalanceStep } from './balance.ts'
+import { nextBalanceStep } from './balance.ts'
 
 type Load = readonly [busy: number, ...spans: [spanId: number, share: number][]]
 
 /** Spans from 100 on may not move, those below 10 may be split. */
-function step(...loads: readonly (Load | undefined)[]): BalanceStep | undefined {
-  return nextBalanceStep({
+function step(...loads: readonly (Load | undefined)[]): object | undefined {
+  const found = nextBalanceStep({
     loads: loads.map((load) => {
       if (load === undefined) return undefined
       const [busy, ...spans] = load
@@ -15,6 +15,7 @@ function step(...loads: readonly (Load | undefined)[]): BalanceStep | undefined 
     movable: ({ spanId }) => spanId < 100,
     splittable: ({ spanId }) => spanId < 10,
   })
+  return found && { type: found.type, spanId: found.span.spanId, to: found.to }
 }
 
 for (const [name, found, wanted] of [

@@ -7,7 +7,7 @@ import type { ChangefeedId } from '../event/changefeed.ts'
 import type { ReplicatedTable, SchemaTracker } from '../schema/tracker.ts'
 import { tableRecordRange } from '../tidb/key.ts'
 import { type Ts, zeroTs } from '../tidb/ts.ts'
-import { type BalanceStep, nextBalanceStep, type WorkerLoad } from './balance.ts'
+import { Balancer, type BalanceStep } from './balance.ts'
 import type { ChangefeedMessage, Grant, LoadReport, SpanLoad, ToWorker } from './messages.ts'
 import { cutRange, type ScanRegions, surveyRegions } from './region-survey.ts'
 import { createSpanRules, type SpanRules } from './span-rules.ts'
@@ -47,8 +47,6 @@ export interface SpanControlParts {
 const SPANS_PER_WORKER = 4
 /** How long the survey of regions may hold up a start, ms. */
 const SURVEY_TIMEOUT_MS = 10_000
-/** Shortest time between two steps of balancing, ms. */
-const BALANCE_PACE_MS = 10_000
 /** Spans of a replaced worker stay: it is sure by then that the broker applies nothing more of the old thread. */
 const SETTLE_MS = 60_000
 
@@ -83,15 +81,12 @@ export class SpanControl {
   readonly #rules: SpanRules
   readonly #table: SpanTable
   readonly #signal: AbortSignal
-  readonly #loads: (WorkerLoad | undefined)[]
+  readonly #balancer: Balancer
   readonly #lostAt: number[]
   #names = new Map<bigint, ReplicatedTable>()
   /** The tables' schema can be asked for from here on. */
   #schemaTs: Ts = zeroTs
   #grant: Grant | undefined
-  #changedAt: number
-  /** The step that the round before asked for: only an imbalance that lasts is worth one. */
-  #proposed = ''
   #surveying: Promise<unknown> = Promise.resolve()
 
   constructor(parts: SpanControlParts, signal: AbortSignal) {
@@ -100,9 +95,8 @@ export class SpanControl {
     this.#signal = signal
     this.#rules = createSpanRules(sink, config, (table) => this.#isClustered(table))
     this.#table = new SpanTable(workers.size, Number(epoch % BigInt(workers.size)))
-    this.#loads = Array.from({ length: workers.size }, () => undefined)
+    this.#balancer = new Balancer(workers.size, clock)
     this.#lostAt = Array.from({ length: workers.size }, () => -Infinity)
-    this.#changedAt = clock.monotonic()
     for (let worker = 0; worker < workers.size; worker++) {
       if (workers.alive(worker)) this.#open(worker)
       else this.#table.lost(worker)
@@ -163,11 +157,11 @@ export class SpanControl {
         this.#perform(this.#table.removed(message))
         break
       case 'load':
-        this.#weigh(worker, message)
+        this.#balance(worker, message)
         break
       case 'worker-lost':
         this.#lostAt[worker] = this.#parts.clock.monotonic()
-        this.#loads[worker] = undefined
+        this.#balancer.lost(worker)
         this.#parts.releaseQuota(worker)
         this.#perform(this.#table.lost(worker))
         break
@@ -242,43 +236,26 @@ export class SpanControl {
     return cutRange(tableRecordRange(table.physicalId), borders, count)
   }
 
-  /** Looks at the loads when every worker has told its own, and takes the step that was asked for twice. */
-  #weigh(worker: number, { busy, spans }: LoadReport): void {
-    this.#loads[worker] = { busy, spans }
-    const { clock, workers } = this.#parts
-    for (let i = 0; i < workers.size; i++) if (this.#table.alive(i) && this.#loads[i] === undefined) return
-    const loads = this.#loads.splice(0, workers.size, ...this.#loads.map(() => undefined))
-    if (clock.monotonic() - this.#changedAt < BALANCE_PACE_MS) return
-    const step = nextBalanceStep({
-      loads,
+  #balance(worker: number, load: LoadReport): void {
+    const step = this.#balancer.report(worker, load, {
+      alive: (at) => this.#table.alive(at),
       movable: ({ spanId }) => this.#movable(this.#table.steady(spanId)),
       splittable: (span) => this.#splittable(span),
     })
-    const proposed = step === undefined ? '' : `${step.type} ${step.spanId}`
-    const again = proposed === this.#proposed
-    this.#proposed = proposed
-    if (step === undefined || !again) return
-    const rowsPerMinute = loads.flatMap((load) => load?.spans ?? []).find(({ spanId }) => spanId === step.spanId)
-    this.#take(step, rowsPerMinute?.rowsPerMinute ?? 0)
-  }
-
-  #take(step: BalanceStep, rowsPerMinute: number): void {
-    const span = this.#table.steady(step.spanId)
+    const span = step && this.#table.steady(step.span.spanId)
     if (span === undefined) return
-    // Others may do the same: not all at the next moment.
-    this.#changedAt = this.#parts.clock.monotonic() + Math.random() * BALANCE_PACE_MS
-    if (step.type === 'move') this.#move(span, step.to)
-    else this.#surveying = this.#split(span, step.to, rowsPerMinute)
+    if (step?.type === 'move') this.#move(span, step.to)
+    else if (step?.type === 'split') this.#surveying = this.#split(span, step)
   }
 
-  async #split(owned: OwnedSpan, to: number, rowsPerMinute: number): Promise<void> {
+  async #split(owned: OwnedSpan, { to, span: load }: BalanceStep): Promise<void> {
     const { scanRegions, log, workers } = this.#parts
     const { span } = owned
     try {
       const [borders = []] = await surveyRegions([span], scanRegions, this.#signal)
       const table = this.#names.get(span.tableId)
       if (table === undefined || this.#table.steady(span.id) !== owned || !this.#movable(owned)) return
-      if (!this.#rules.splittable(table, borders.length + 1, rowsPerMinute)) return
+      if (!this.#rules.splittable(table, borders.length + 1, load.rowsPerMinute)) return
       const pieces = cutRange(span, borders, workers.size)
       if (pieces.length > 1) this.#replace([owned], pieces, to)
     } catch (error) {
