@@ -69,6 +69,22 @@ test('only touched spans are looked at, and all of them after a grant', () => {
   assert.deepEqual(set.least(), { checkpointTs: 250n, resolvedTs: 300n })
 })
 
+test('a span that was touched and then removed is left alone', () => {
+  const { set, spans, look } = spansAt(100, 100)
+  assert.deepEqual(look(200), [0, 1])
+  for (const span of spans) {
+    span.sorter.resolve(ts(300))
+    set.touch(span)
+  }
+  for (const span of spans.slice(0, 1)) {
+    set.delete(span)
+    set.wait(span)
+  }
+  assert.deepEqual(look(200), [1])
+  assert.deepEqual([...set.granted()], [])
+  assert.equal(spans[0]?.checkpointTs, 100n)
+})
+
 test('a span that waits for a grant is named once', () => {
   const { set, spans } = spansAt(100, 100)
   for (const span of spans) set.wait(span)

@@ -54,7 +54,7 @@ export class SpanSet {
 
   /** The span has rows that may not leave before a later grant. */
   wait(span: SpanRun): void {
-    this.#waiting.add(span)
+    if (this.#has(span)) this.#waiting.add(span)
   }
 
   /** After a grant: the spans that waited for one. */
@@ -68,11 +68,14 @@ export class SpanSet {
   /** Moves the checkpoints to where they can be; calls `look` with what was looked at. False where nothing changed. */
   advance(grantTs: Ts, look: (span: SpanRun) => void): boolean {
     if (!this.#changed && this.#touched.length === 0) return false
+    const touched: SpanRun[] = []
     for (const span of this.#touched) {
       span.touched = false
+      if (!this.#has(span)) continue
       span.settle()
+      touched.push(span)
     }
-    for (const span of this.#changed ? this.#spans.values() : this.#touched) {
+    for (const span of this.#changed ? this.#spans.values() : touched) {
       span.advance(grantTs)
       look(span)
     }
@@ -108,5 +111,10 @@ export class SpanSet {
       checkpointTs: span.checkpointTs,
       resolvedTs: span.sorter.resolvedTs,
     }))
+  }
+
+  /** False where it was removed meanwhile. */
+  #has(span: SpanRun): boolean {
+    return this.#spans.get(span.span.id) === span
   }
 }
