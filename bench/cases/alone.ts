@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { run } from '../../test/support/process.ts'
 import type { BenchCase } from '../case.ts'
 import { benchCodecs } from '../codec.ts'
+import { benchWatermarks } from '../watermarks.ts'
 
 export const aloneCases: readonly BenchCase[] = [
   {
@@ -46,5 +47,29 @@ export const aloneCases: readonly BenchCase[] = [
     about: 'encoding of a row by each protocol, beside JSON.stringify and avsc',
     repeated: false,
     run: (bench) => benchCodecs(bench),
+  },
+  {
+    name: 'watermarks',
+    about: 'a watermark to 1,000 topics of 64 partitions on a simulated broker: what it costs the owner',
+    repeated: false,
+    run: (bench) => benchWatermarks(bench),
+  },
+  {
+    name: 'large-transaction',
+    about: 'one transaction of 5 million rows through the event feed, 256 MiB for it',
+    repeated: false,
+    async run(bench) {
+      const [rows, quotaMib] = bench.quick ? [300_000, 32] : [5_000_000, 256]
+      await using reader = await run(process.execPath, ['bench/large-transaction.ts', `${rows}`, `${quotaMib}`], {
+        cwd: bench.root,
+      })
+      if ((await reader.exited) !== 0) throw new Error(`large-transaction.ts failed:\n${reader.lines.join('\n')}`)
+      const figures = JSON.parse(reader.stdout.at(-1) ?? '{}')
+      bench.report('large-transaction-us-per-row', (figures.cpuSeconds * 1e6) / rows, 'us')
+      bench.report('large-transaction-took', figures.seconds, 's')
+      bench.report('large-transaction-spilled', figures.spilledMib, 'MiB')
+      bench.report('large-transaction-rss', figures.rssMib, 'MiB')
+      bench.report('large-transaction-longest-turn', figures.longestMs, 'ms')
+    },
   },
 ]
