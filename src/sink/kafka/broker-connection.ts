@@ -1,4 +1,4 @@
-import { Connection, type ConnectionOptions, type Reader } from '@platformatic/kafka'
+import { Connection, type ConnectionOptions, type Reader, type Writer } from '@platformatic/kafka'
 import type { Exchange } from './wire.ts'
 
 /**
@@ -48,19 +48,40 @@ export class BrokerConnection implements Disposable {
     return new BrokerConnection(connection)
   }
 
-  /** Sends a request; with `acks` 0 it resolves when written, and the result means nothing. */
+  /** Sends a request. One without an answer resolves when the system has taken nearly all of it; its result means nothing. */
   exchange<T>(request: Exchange<T>): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>()
+    const { apiKey, version, rest = [], unanswered = false } = request
+    const payload = (): Writer => {
+      const writer = request.payload()
+      if (unanswered) writer.context.noResponse = true
+      return writer
+    }
     const read = (_correlationId: number, _apiKey: number, _version: number, reader: Reader) => request.read(reader)
-    this.#rest = request.rest ?? []
+    this.#rest = rest
     // The library writes before it returns, or not at all.
-    this.#connection.send<T>(request.apiKey, request.version, request.payload, read, false, false, (error, result) => {
+    this.#connection.send<T>(apiKey, version, payload, read, false, false, (error, result) => {
       if (error !== null || result === undefined) reject(error ?? new Error('empty response'))
       else resolve(result)
     })
     if (this.#rest.length > 0) this[Symbol.dispose]()
     this.#rest = []
-    return promise
+    return unanswered ? promise.then((result) => this.#drained().then(() => result)) : promise
+  }
+
+  async #drained(): Promise<void> {
+    const { socket } = this.#connection
+    if (!socket.writableNeedDrain) return
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const closed = (): void => reject(new Error('connection closed'))
+    socket.once('drain', resolve)
+    socket.once('close', closed)
+    try {
+      await promise
+    } finally {
+      socket.off('drain', resolve)
+      socket.off('close', closed)
+    }
   }
 
   /** Breaks it; requests under way reject. */

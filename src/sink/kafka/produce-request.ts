@@ -19,16 +19,12 @@ export function produceRequest(
   timeoutMs: number,
   onAnswer: OnAnswer,
 ): Exchange<true> {
-  const rest = produceBody(lanes, acks, timeoutMs)
   return {
     apiKey: 0,
     version: 7,
-    payload() {
-      const writer = Writer.create()
-      if (acks === 0) writer.context.noResponse = true
-      return writer
-    },
-    rest,
+    payload: () => Writer.create(),
+    rest: produceBody(lanes, acks, timeoutMs),
+    unanswered: acks === 0,
     read(r) {
       for (let topicsLeft = r.readInt32(); topicsLeft > 0; topicsLeft--) {
         const topic = r.readString(false)

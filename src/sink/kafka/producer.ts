@@ -255,20 +255,18 @@ export class Producer implements AsyncDisposable {
 
   async #settle(sent: readonly Lane[]): Promise<void> {
     const again: Lane[] = []
-    let cause = new BrokerError(ErrorCode.None)
     for (const lane of sent) {
       const { answer } = lane
       if (answer === ErrorCode.None || answer === ErrorCode.DuplicateSequenceNumber) {
         this.#acknowledge(lane)
         continue
       }
-      const error = new BrokerError(answer)
-      if (!this.#reset(lane, answer) && !isTransient(answer)) return this.fail(this.#sendError(laneName(lane), error))
-      cause = error
+      if (!this.#reset(lane, answer) && !isTransient(answer))
+        return this.fail(this.#sendError(laneName(lane), new BrokerError(answer)))
       again.push(lane)
     }
     this.#wake()
-    if (again.length > 0) await this.#recover(again, cause, 0)
+    if (again.length > 0) await this.#recover(again, new BrokerError(again[0]?.answer ?? -1), 0)
   }
 
   /**

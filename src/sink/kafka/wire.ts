@@ -11,6 +11,8 @@ export interface Exchange<T> {
   readonly payload: () => Writer
   /** What follows the payload, written without being copied: must not change until the broker has answered. */
   readonly rest?: readonly Buffer[]
+  /** The broker sends no answer. */
+  readonly unanswered?: boolean
   readonly read: (reader: Reader) => T
 }
 
