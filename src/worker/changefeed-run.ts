@@ -169,7 +169,7 @@ export class ChangefeedRun implements AsyncDisposable {
       span.span,
       startTs,
       {
-        row: (row) => this.#guard(() => this.#receive(span, row)),
+        row: (row) => this.#receive(span, row),
         resolved: (ts) =>
           this.#guard(() => {
             this.#parts.metrics.resolved++
@@ -226,11 +226,17 @@ export class ChangefeedRun implements AsyncDisposable {
     this.#parts.spiller.files[Symbol.dispose]()
   }
 
+  /** Called for every row; what {@link #guard} does. */
   #receive(span: SpanRun, row: RawRow): void {
-    span.sorter.add(row)
-    if (!this.#arena.grew) return
-    this.#arena.grew = false
-    this.#relief.relieve()
+    if (this.#failed) return
+    try {
+      span.sorter.add(row)
+      if (!this.#arena.grew) return
+      this.#arena.grew = false
+      this.#relief.relieve()
+    } catch (error) {
+      this.#fail(error)
+    }
   }
 
   #enqueue(span: SpanRun): void {
