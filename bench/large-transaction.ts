@@ -136,7 +136,7 @@ async function read(): Promise<void> {
       figures.spilledMib = Math.max(figures.spilledMib, files.bytes / 2 ** 20)
     },
   }
-  const feed = openEventFeed({ pd, security: {}, log: silentLog, clock: systemClock, observer, spiller })
+  const feed = openEventFeed({ pd, security: {}, log: silentLog, clock: systemClock, observer })
   const done = Promise.withResolvers<void>()
   let sum = 0
   const subscription = feed.subscribe(tableRecordRange(BigInt(table)), Ts(BigInt(afterTs)), {
@@ -151,6 +151,7 @@ async function read(): Promise<void> {
     resolved: () => done.resolve(),
     failed: done.reject,
   })
+  spiller.add(subscription.holder)
   await done.promise
   clearInterval(ticker)
   const { user, system } = process.cpuUsage(began)

@@ -47,7 +47,7 @@ export class SpillingFeed implements EventFeed {
   damaged = 0
   readonly #options: SpillingOptions
   readonly #feed: EventFeed
-  readonly #live = new Set<Subscription>()
+  readonly #holders = new Set<Holder>()
 
   constructor(feed: EventFeedOptions, options: SpillingOptions) {
     this.#options = options
@@ -61,36 +61,17 @@ export class SpillingFeed implements EventFeed {
 
   subscribe(range: KeyRange, startTs: Ts, sink: FeedSink, options?: { readonly filterLoop?: boolean }): Subscription {
     const { chance } = this.#options
-    const subscription = this.#feed.subscribe(
-      range,
-      startTs,
-      {
-        row: (row) => {
-          sink.row(row)
-          this.#spill(chance / 20)
-        },
-        resolved: (ts) => sink.resolved(ts),
-        failed: (error) => sink.failed(error),
+    const spilling: FeedSink = {
+      row: (row) => {
+        sink.row(row)
+        this.#spill(chance / 20)
       },
-      options,
-    )
-    this.#live.add(subscription)
-    return {
-      get regions() {
-        return subscription.regions
-      },
-      get resolvedTs() {
-        return subscription.resolvedTs
-      },
-      get bytes() {
-        return subscription.bytes
-      },
-      holder: subscription.holder,
-      [Symbol.dispose]: () => {
-        this.#live.delete(subscription)
-        subscription[Symbol.dispose]()
-      },
+      resolved: (ts) => sink.resolved(ts),
+      failed: (error) => sink.failed(error),
     }
+    const subscription = this.#feed.subscribe(range, startTs, spilling, options)
+    this.#holders.add(subscription.holder)
+    return subscription
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -100,7 +81,7 @@ export class SpillingFeed implements EventFeed {
 
   #spill(chance: number): void {
     const { random } = this.#options
-    for (const { holder } of this.#live) {
+    for (const holder of this.#holders) {
       if (holder.bytes === 0 || !random.chance(chance)) continue
       this.spills++
       const files = { write: (contents: Iterable<Iterable<Buffer>>) => this.files.write(contents).map(this.#damaging) }

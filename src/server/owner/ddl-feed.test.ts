@@ -19,7 +19,7 @@ function createFake(): { readonly events: EventFeed; readonly sinks: FeedSink[];
       subscribe(_range: unknown, startTs: Ts, sink: FeedSink) {
         sinks.push(sink)
         const regions = { total: 1, initialized: 1 }
-        const holder = { bytes: 0, *blocks() {}, spilled() {} }
+        const holder = { bytes: 0, blocks: () => [], spilled() {} }
         return { regions, resolvedTs: startTs, bytes: 0, holder, [Symbol.dispose]: () => void fake.disposed++ }
       },
       [Symbol.asyncDispose]: async () => {},

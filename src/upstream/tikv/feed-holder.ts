@@ -5,6 +5,16 @@ import { BlockWriter } from './spill-blocks.ts'
 import { PartIndex, SpilledPart } from './spilled-rows.ts'
 import { Came, UnmatchedRow, type UnmatchedRows } from './unmatched-rows.ts'
 
+/** Whose rows they are. */
+export interface HolderOwner {
+  readonly unmatched: UnmatchedRows
+  readonly feeds: ReadonlySet<RegionFeed>
+  /** Accounts memory beside `unmatched`; negative to give it back. */
+  charge(bytes: number): void
+  /** Rows went to disk. */
+  spilled(): void
+}
+
 interface Written {
   readonly feed: RegionFeed
   readonly positions: readonly number[]
@@ -15,32 +25,30 @@ interface Written {
 
 /** The unmatched rows of a subscription, as something that can go to disk: one segment, in which each region has a part. */
 export class FeedHolder implements Holder {
-  readonly #rows: UnmatchedRows
-  readonly #feeds: ReadonlySet<RegionFeed>
-  readonly #charge: (bytes: number) => void
+  readonly #owner: HolderOwner
   #written: Written[] = []
 
-  constructor(rows: UnmatchedRows, feeds: ReadonlySet<RegionFeed>, charge: (bytes: number) => void) {
-    this.#rows = rows
-    this.#feeds = feeds
-    this.#charge = charge
+  constructor(owner: HolderOwner) {
+    this.#owner = owner
   }
 
   get bytes(): number {
-    return this.#rows.size === 0 ? 0 : this.#rows.bytes
+    const { unmatched } = this.#owner
+    return unmatched.size === 0 ? 0 : unmatched.bytes
   }
 
   *blocks(): Generator<Buffer> {
     this.#written = []
+    const { unmatched, feeds } = this.#owner
     const row = new UnmatchedRow()
     const writer = new BlockWriter()
     let number = 0
-    for (const feed of this.#feeds) {
-      const positions = this.#rows.sortedPositionsOf(feed)
+    for (const feed of feeds) {
+      const positions = unmatched.sortedPositionsOf(feed)
       if (positions.length === 0) continue
       const index = new PartIndex()
       for (const position of positions) {
-        this.#rows.load(position, row)
+        unmatched.load(position, row)
         // One that was rolled back while its region is scanned: not worth the disk.
         if ((row.came & Came.rollback) !== 0) continue
         if (!writer.add(row)) {
@@ -61,14 +69,15 @@ export class FeedHolder implements Holder {
     if (parts === 0) segment.release()
     for (const { feed, positions, index, to } of this.#written) {
       const part: SpilledPart = new SpilledPart(segment, to, index, () => {
-        this.#charge(-index.byteLength)
+        this.#owner.charge(-index.byteLength)
         if (--parts === 0) segment.release()
       })
-      this.#charge(index.byteLength)
+      this.#owner.charge(index.byteLength)
       feed.spilled(positions, part)
     }
     this.#written = []
-    this.#rows.trim()
+    this.#owner.unmatched.trim()
+    this.#owner.spilled()
   }
 }
 

@@ -10,7 +10,7 @@ import type { Ts } from '../../tidb/ts.ts'
 export interface FeedSink {
   /** One object serves for all rows, and its bytes are the received frame's: copy what must outlive the call. */
   row(row: RawRow): void
-  /** At the end of a frame with something for the subscription, after its rows: `bytes` may be another. */
+  /** At the end of a frame with something for the subscription, after its rows, and whenever else `bytes` has changed. */
   frame?(): void
   /** Nothing at or below `ts` will still arrive for the whole range; grows strictly. */
   resolved(ts: Ts): void

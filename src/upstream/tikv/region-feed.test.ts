@@ -58,7 +58,7 @@ function newFeed(startTs = 0, resolvedTs = startTs) {
   }
   const region = { id: 1n, confVer: 1n, version: 1n, ...range, peers: [], leader: undefined }
   const feed = new RegionFeed(region, result.hold, owner, { storeId: 1n, since: 0 })
-  return { owner, out, feed, holder: new FeedHolder(owner.unmatched, new Set([feed]), owner.charge) }
+  return { owner, out, feed, holder: new FeedHolder({ ...owner, feeds: new Set([feed]), spilled() {} }) }
 }
 
 type TestFeed = ReturnType<typeof newFeed>

@@ -41,7 +41,7 @@ export class FeedSubscription implements Subscription, FeedOwner {
   readonly lock: RangeLock
   readonly unmatched = new UnmatchedRows()
   readonly row = new RawRow()
-  readonly holder: Holder
+  readonly holder: Holder = new FeedHolder(this)
   /** Live registrations. */
   readonly feeds = new Set<RegionFeed>()
   stopped = false
@@ -71,7 +71,6 @@ export class FeedSubscription implements Subscription, FeedOwner {
     this.filterLoop = options.filterLoop
     this.lock = new RangeLock(options.range, options.startTs)
     this.advancedAt = options.clock.monotonic()
-    this.holder = new FeedHolder(this.unmatched, this.feeds, (bytes) => this.charge(bytes))
     this.#sink = options.sink
     this.#clock = options.clock
     this.#onStop = options.onStop
@@ -117,7 +116,12 @@ export class FeedSubscription implements Subscription, FeedOwner {
     this.#charged += bytes
   }
 
+  spilled(): void {
+    if (!this.stopped) this.#sink.frame?.()
+  }
+
   advanced(): void {
+    if (!this.stopped) this.#sink.frame?.()
     this.dirty = true
     this.#tell()
   }

@@ -270,7 +270,8 @@ export class UnmatchedRows {
       this.#entryBytes = 0
       this.#buckets = new Int32Array(0)
     }
-    for (const [number, chunk] of this.#chunks.entries()) {
+    for (let number = 0; number < this.#chunks.length; number++) {
+      const chunk = this.#chunks[number]
       if (chunk?.live !== 0 || number === this.#open) continue
       this.#entryBytes -= chunk.words.byteLength
       this.#chunks[number] = undefined
