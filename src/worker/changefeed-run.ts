@@ -153,6 +153,7 @@ export class ChangefeedRun implements AsyncDisposable {
     const sorter = createSpanSorter(this.#arena, this.#parts.spiller)
     const span: SpanRun = new SpanRun(message.span, message.incarnation, message.checkpointTs, sorter, {
       subscribe: (startTs) => this.#subscribe(span, startTs),
+      spills: (holder) => this.#parts.spiller.add(holder),
       unsubscribed: () => this.#countFeed(span, 0),
     })
     span.barrierTs = this.#barriers.get(tableId)

@@ -1,6 +1,7 @@
 import type { RawBatch } from '../event/raw-kv.ts'
 import type { Span } from '../event/span.ts'
 import type { SorterCursor, SpanSorter } from '../sorter/sorter.ts'
+import type { Holder } from '../spill/spiller.ts'
 import { laterTs, minTs, previousTs, type Ts } from '../tidb/ts.ts'
 import type { Subscription } from '../upstream/tikv/feed.ts'
 import type { HoldingSpan } from './memory-relief.ts'
@@ -16,6 +17,8 @@ export interface InFlight {
 /** A span's way into the feed. */
 export interface SpanFeed {
   subscribe(startTs: Ts): Subscription
+  /** Until disposed. */
+  spills(holder: Holder): Disposable
   /** What the subscription held is free. */
   unsubscribed(): void
 }
@@ -40,6 +43,8 @@ export class SpanRun implements HoldingSpan {
   ackedRows = 0
   readonly #feed: SpanFeed
   #subscription: Subscription | undefined
+  /** What the subscription holds can go to disk as long as it lives. */
+  #holding: Disposable | undefined
   #cursor: SorterCursor
   #inFlight: InFlight[] = []
   #pass: Pass = 'all'
@@ -77,11 +82,11 @@ export class SpanRun implements HoldingSpan {
 
   subscribe(): void {
     this.#subscription = this.#feed.subscribe(this.resolvedTs)
+    this.#holding = this.#feed.spills(this.#subscription.holder)
   }
 
   unsubscribe(): void {
-    this.#subscription?.[Symbol.dispose]()
-    this.#subscription = undefined
+    this.#leave()
     this.sorter.dropUnresolved()
     this.#feed.unsubscribed()
   }
@@ -168,8 +173,14 @@ export class SpanRun implements HoldingSpan {
   }
 
   dispose(): void {
-    this.#subscription?.[Symbol.dispose]()
+    this.#leave()
     this.sorter[Symbol.dispose]()
+  }
+
+  #leave(): void {
+    this.#holding?.[Symbol.dispose]()
+    this.#subscription?.[Symbol.dispose]()
+    this.#subscription = undefined
   }
 
   #granted(grantTs: Ts): Ts {

@@ -30,6 +30,9 @@ const noFeed: SpanFeed = {
   subscribe() {
     throw new TypeError('nobody subscribes')
   },
+  spills() {
+    throw new TypeError('nobody subscribes')
+  },
   unsubscribed() {},
 }
 
