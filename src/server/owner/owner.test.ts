@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
+import { Registry } from 'prom-client'
 import { waitFor } from '../../../test/support/process.ts'
 import { systemClock } from '../../base/clock.ts'
 import { silentLog } from '../../base/log.ts'
@@ -21,6 +22,7 @@ const leadership = { key: `${keys.owner}/1`, createRevision: 1n }
 class MemoryEtcd implements Partial<Etcd> {
   readonly entries = new Map<string, EtcdEntry>()
   #revision = 1n
+  #lost = Promise.withResolvers<void>()
 
   set(key: string, value: string): void {
     const createRevision = this.entries.get(key)?.createRevision ?? this.#revision
@@ -37,8 +39,17 @@ class MemoryEtcd implements Partial<Etcd> {
   }
 
   async *watch(_prefix: string, signal: AbortSignal): ReturnType<Etcd['watch']> {
-    yield { type: 'snapshot', entries: [...this.entries.values()], revision: this.#revision }
-    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+    while (!signal.aborted) {
+      yield { type: 'snapshot', entries: [...this.entries.values()], revision: this.#revision }
+      this.#lost = Promise.withResolvers()
+      signal.addEventListener('abort', () => this.#lost.resolve(), { once: true })
+      await this.#lost.promise
+    }
+  }
+
+  /** The watch is broken off: it begins again with all that there is. */
+  watchAgain(): void {
+    this.#lost.resolve()
   }
 }
 
@@ -67,7 +78,8 @@ async function own(t: TestContext, state: ChangefeedState, pd: Partial<PdClient>
   }
   etcd.set(keys.info(changefeed), formatNewInfo(info))
   etcd.set(keys.status(changefeed), formatStatus({ checkpointTs: Ts(150n), minTableBarrierTs: Ts(151n) }))
-  const environment = { pd, clock: systemClock, log: silentLog, captureAddress: 'a:1' }
+  const metrics = new Registry()
+  const environment = { pd, clock: systemClock, log: silentLog, metrics, captureAddress: 'a:1' }
   const common = { keys, clusterId: 'test', etcdClusterId: 1n, leadership, captureId: 'capture', gcTtlSeconds: 60 }
   const parts: unknown = { ...common, etcd, environment }
   const owner = new Owner(parts as OwnerParts)
@@ -118,4 +130,30 @@ test('how long data is kept is told by the clock of the cluster', async (t) => {
   await new Promise((resolve) => setImmediate(resolve))
   await owner.dispatch(feed, { type: 'tick' })
   assert.equal(feed.state.state, 'stopped')
+})
+
+test('a changefeed that was deleted and is there again waits for the end of the run before', async (t) => {
+  const held: PromiseWithResolvers<Ts>[] = []
+  const hold = (): Promise<Ts> => {
+    const one = Promise.withResolvers<Ts>()
+    held.push(one)
+    return one.promise
+  }
+  t.after(() => held.forEach((one) => one.reject(new Error('far enough'))))
+  const { owner, etcd } = await own(t, 'normal', holding(hold))
+  await waitFor('the first run', () => held.length === 1)
+  const key = keys.info(changefeed)
+  const info = etcd.entries.get(key)?.value ?? ''
+  etcd.entries.delete(key)
+  etcd.watchAgain()
+  await waitFor('the changefeed to be gone', () => !owner.has(changefeed))
+  etcd.set(key, info)
+  etcd.watchAgain()
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(held.length, 1)
+  held[0]?.reject(new Error('far enough'))
+  await waitFor('the next run', () => {
+    etcd.watchAgain()
+    return held.length === 2
+  })
 })
