@@ -34,8 +34,9 @@ const REFRESH_MS = 10 * 60_000
 /** Topics in one request for metadata or settings: an answer about them is read in some milliseconds. */
 const NAMES_AT_ONCE = 100
 const TOPIC_LIMIT = 'max.message.bytes'
-/** A new topic is looked for this often, 0.1 s to 1 s apart. */
-const VISIBLE_TRIES = 10
+const CREATE_TRIES = 10
+/** A new topic is looked for this often, 0.1 s to 1 s apart: many at once take a broker a while. */
+const VISIBLE_TRIES = 30
 
 /** How a broker tells a setting: as text, not at all, or that it will not. */
 type Setting = string | undefined | BrokerError
@@ -204,7 +205,7 @@ export class Topics {
         this.#log.info('kafka topic created', { topic: name, partitions, replicationFactor })
         return
       }
-      if (!isTransient(errorCode) || attempt === VISIBLE_TRIES)
+      if (!isTransient(errorCode) || attempt === CREATE_TRIES)
         throw new CdcError(
           'CDC:ErrKafkaCreateTopic',
           `cannot create topic ${name} with ${partitions} partitions and ${replicationFactor} replicas`,
