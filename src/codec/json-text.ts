@@ -11,7 +11,7 @@ import { sequenceLength } from '../tidb/utf8.ts'
 export type JsonEscapes = 'short' | 'hex' | 'stream'
 
 /** Messages are views on slabs of this size, shared by all tables of a protocol and never written again. */
-const SLAB_BYTES = 64 * 1024
+const SLAB_BYTES = 256 * 1024
 /** Up to this many bytes a loop is faster than a call of `set`. */
 const SHORT = 24
 const HEX = new TextEncoder().encode('0123456789abcdef')

@@ -16,7 +16,7 @@ import { openTimeZone } from '../tidb/time-zone.ts'
 import { createProtocol } from './protocols.ts'
 import type { RowEncoder } from './protocol.ts'
 
-const PROTOCOLS = ['canal-json', 'open-protocol', 'maxwell'] as const
+const PROTOCOLS = ['canal-json', 'open-protocol', 'maxwell', 'simple'] as const
 
 type Changes = Partial<CodecSettings>
 const VARIANTS: Readonly<Record<string, Changes>> = {

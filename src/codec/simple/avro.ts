@@ -1,9 +1,10 @@
-import type { Value, Values } from '../../event/row-change.ts'
+import type { RowChange, Value, Values } from '../../event/row-change.ts'
 import { ColumnFlag, type Column, type TableVersion } from '../../event/table-version.ts'
 import { MysqlType } from '../../tidb/table-info.ts'
 import { type Ts, zeroTs } from '../../tidb/ts.ts'
 import { floatText, plainDecimal } from '../../base/float-text.ts'
 import { AvroWriter, prepareAvro } from '../avro-binary.ts'
+import type { Stub } from '../large-message.ts'
 import { valueKind } from '../value.ts'
 import { SIMPLE_DDL_TYPES, simpleDdlType } from './ddl-type.ts'
 import { type FormatContext, type SimpleFormat, VERSION } from './format.ts'
@@ -63,7 +64,7 @@ export function createAvroFormat({ location, now }: FormatContext): SimpleFormat
         writer.long(table.physicalId)
       })
       const version = prepareAvro((writer) => writer.long(table.info.updateTs))
-      return (row, stub) => {
+      const write = (row: RowChange, stub: Stub | undefined): void => {
         const { before, after, checksum } = row
         out.raw(place)
         out.long(DML_TYPES.indexOf(after === undefined ? 'DELETE' : before === undefined ? 'INSERT' : 'UPDATE'))
@@ -81,6 +82,7 @@ export function createAvroFormat({ location, now }: FormatContext): SimpleFormat
         writeSide(out, columns, after)
         writeSide(out, columns, before)
       }
+      return { write }
     },
     ddl({ type, query, commitTs, after, before }) {
       const kind = simpleDdlType(type)

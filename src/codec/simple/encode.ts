@@ -4,7 +4,7 @@ import type { EncodedMessage, Messages } from '../../event/encoded.ts'
 import type { RowChange } from '../../event/row-change.ts'
 import type { TableVersion } from '../../event/table-version.ts'
 import { openTimeZone } from '../../tidb/time-zone.ts'
-import { createLargeMessages, type LargeMessages } from '../large-message.ts'
+import { createLargeMessages, type LargeMessages, type Stub } from '../large-message.ts'
 import type { ControlMessage, Protocol, RowEncoder } from '../protocol.ts'
 import { MAX_RECORD_OVERHEAD, messageTooLarge } from '../size.ts'
 import { createAvroFormat } from './avro.ts'
@@ -53,37 +53,49 @@ function compileTable(
   format: SimpleFormat,
   large: LargeMessages,
 ): RowEncoder {
-  const write = format.compile(table)
+  const rows = format.compile(table)
+  const write = (row: RowChange, stub: Stub | undefined): void => rows.write(row, stub)
+  const writeStored = rows.writeStored?.bind(rows)
   const maxBytes = settings.maxMessageBytes - MAX_RECORD_OVERHEAD
   const tooLarge = (value: Uint8Array): CdcError =>
     messageTooLarge(table, value.length + MAX_RECORD_OVERHEAD, settings.maxMessageBytes)
 
+  const encoder: RowEncoder = {
+    encode(row, partition, messages) {
+      if (row.before !== undefined || row.after !== undefined) encodeRow(write, row, partition, messages)
+    },
+    flush() {},
+  }
+  if (writeStored !== undefined)
+    encoder.encodeStored = (row, partition, messages) => {
+      if (row.before.present || row.after.present) encodeRow(writeStored, row, partition, messages)
+    }
+  return encoder
+
+  function encodeRow<Row>(writeRow: WriteRow<Row>, row: Row, partition: number, messages: Messages): void {
+    try {
+      writeRow(row, undefined)
+    } catch (error) {
+      format.discard()
+      throw error
+    }
+    const value = finish(format, large)
+    const message = { partition, key: null, value, rows: 1 }
+    messages.push(value.length <= maxBytes ? message : { ...message, ...stubOf(writeRow, row, value) })
+  }
+
   /** What is sent for a row whose own message, `value`, is too large. */
-  const stubOf = (row: RowChange, value: Uint8Array): Pick<EncodedMessage, 'value' | 'upload'> => {
+  function stubOf<Row>(writeRow: WriteRow<Row>, row: Row, value: Uint8Array): Pick<EncodedMessage, 'value' | 'upload'> {
     const stub = large.stub(null, value)
     if (stub === undefined) throw tooLarge(value)
-    write(row, stub)
+    writeRow(row, stub)
     const message = finish(format, large)
     if (message.length > maxBytes) throw tooLarge(message)
     return stub.upload === undefined ? { value: message } : { value: message, upload: stub.upload }
   }
-
-  return {
-    encode(row: RowChange, partition: number, messages: Messages): void {
-      if (row.before === undefined && row.after === undefined) return
-      try {
-        write(row, undefined)
-      } catch (error) {
-        format.discard()
-        throw error
-      }
-      const value = finish(format, large)
-      const message = { partition, key: null, value, rows: 1 }
-      messages.push(value.length <= maxBytes ? message : { ...message, ...stubOf(row, value) })
-    },
-    flush() {},
-  }
 }
+
+type WriteRow<Row> = (row: Row, stub: Stub | undefined) => void
 
 /** Ends the message: its bytes, compressed where that is wanted. */
 function finish(format: SimpleFormat, large: LargeMessages): Uint8Array {

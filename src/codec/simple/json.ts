@@ -1,8 +1,19 @@
-import type { RowChange, Value, Values } from '../../event/row-change.ts'
-import type { TableVersion } from '../../event/table-version.ts'
+import type { RowChange, Value } from '../../event/row-change.ts'
+import type { Column, TableVersion } from '../../event/table-version.ts'
 import { MysqlType } from '../../tidb/table-info.ts'
-import { type Ts, zeroTs } from '../../tidb/ts.ts'
 import { jsonString, JsonWriter } from '../json-text.ts'
+import type { Stub } from '../large-message.ts'
+import {
+  byName,
+  columnAt,
+  type JsonColumns,
+  jsonColumns,
+  Style,
+  styleOf,
+  writeCells,
+  type WriteImage,
+  writeValues,
+} from '../stored-json.ts'
 import { valueKind, type ValueKind } from '../value.ts'
 import { simpleDdlType } from './ddl-type.ts'
 import { type FormatContext, type SimpleFormat, VERSION } from './format.ts'
@@ -11,10 +22,10 @@ import { type SchemaColumn, tableSchema, type TableSchema } from './table-schema
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
 const quoted = (text: string): string => jsonString(text, 'short')
 
-const QUOTE = 0x22
-const COMMA = 0x2c
 const BRACE = 0x7d
-const NULL = bytesOf('null')
+const COMMIT_TS = bytesOf(',"commitTs":')
+const BUILD_TS = bytesOf(',"buildTs":')
+const END_ZONED = bytesOf('"}')
 const DATA = bytesOf(',"data":{')
 const OLD = bytesOf(',"old":{')
 
@@ -22,38 +33,59 @@ const OLD = bytesOf(',"old":{')
 export function createJsonFormat({ location, now }: FormatContext): SimpleFormat {
   const out = new JsonWriter('short')
   const zone = bytesOf(`{"location":${quoted(location)},"value":"`)
-  let lastTs = zeroTs
-  let times = ''
-  const timesOf = (commitTs: Ts): string => {
-    if (commitTs !== lastTs) {
-      lastTs = commitTs
-      times = `,"commitTs":${commitTs},"buildTs":${now()}`
+  let commitHigh = 0
+  let commitLow = 0
+  let buildTs = 0
+  const writeTimes = (high: number, low: number): void => {
+    if (high !== commitHigh || low !== commitLow) {
+      commitHigh = high
+      commitLow = low
+      buildTs = now()
     }
-    return times
+    out.raw(COMMIT_TS)
+    out.unsigned(high, low)
+    out.raw(BUILD_TS)
+    out.integer(buildTs)
   }
 
   return {
     compile(table) {
-      const whole = jsonColumns(table, table.columns.keys().toArray())
-      const handleKey = jsonColumns(table, table.handleKey)
+      const whole = simpleColumns(table, table.columns.keys().toArray(), zone)
+      const handleKey = simpleColumns(table, table.handleKey, zone)
       const place = `"database":${quoted(table.schema)},"table":${quoted(table.table)},"tableID":${table.physicalId}`
       const head = (type: string): Uint8Array => bytesOf(`{"version":${VERSION},${place},"type":"${type}"`)
       const [insert, update, remove] = [head('INSERT'), head('UPDATE'), head('DELETE')]
       const version = bytesOf(table.info.updateTs === 0n ? '' : `,"schemaVersion":${table.info.updateTs}`)
-      return (row, stub) => {
-        const { before, after } = row
-        out.raw(after === undefined ? remove : before === undefined ? insert : update)
-        out.ascii(timesOf(row.commitTs))
+
+      const writeHead = (hasBefore: boolean, hasAfter: boolean, commitHigh: number, commitLow: number): void => {
+        out.raw(hasAfter ? (hasBefore ? update : insert) : remove)
+        writeTimes(commitHigh, commitLow)
         out.raw(version)
-        if (stub !== undefined) {
-          if (stub.location !== undefined) out.raw(bytesOf(`,"claimCheckLocation":${quoted(stub.location)}`))
-          out.ascii(',"handleKeyOnly":true')
-        }
-        if (row.checksum !== undefined) out.ascii(checksumText(row.checksum))
+      }
+      const writeSides = <Image>(
+        write: WriteImage<Image>,
+        before: Image | undefined,
+        after: Image | undefined,
+        stub: Stub | undefined,
+      ): void => {
         const columns = stub === undefined ? whole : handleKey
-        if (after !== undefined) writeSide(DATA, columns, after)
-        if (before !== undefined) writeSide(OLD, columns, before)
+        if (after !== undefined) writeSide(DATA, columns, write, after)
+        if (before !== undefined) writeSide(OLD, columns, write, before)
         out.byte(BRACE)
+      }
+      return {
+        write({ commitTs, before, after, checksum }, stub) {
+          const [high, low] = [Number(commitTs >> 32n), Number(commitTs & 0xffff_ffffn)]
+          writeHead(before !== undefined, after !== undefined, high, low)
+          if (stub !== undefined) out.raw(bytesOf(stubText(stub)))
+          if (checksum !== undefined) out.ascii(checksumText(checksum))
+          writeSides(writeValues, before, after, stub)
+        },
+        writeStored({ raw, before, after }, stub) {
+          writeHead(before.present, after.present, raw.commitHigh, raw.commitLow)
+          if (stub !== undefined) out.raw(bytesOf(stubText(stub)))
+          writeSides(writeCells, before.present ? before : undefined, after.present ? after : undefined, stub)
+        },
       }
     },
     ddl({ type, query, commitTs, after, before }) {
@@ -79,64 +111,48 @@ export function createJsonFormat({ location, now }: FormatContext): SimpleFormat
     discard: () => out.discard(),
   }
 
-  function writeSide(name: Uint8Array, columns: readonly JsonColumn[], values: Values): void {
-    if (columns.length === 0) return
+  function writeSide<Image>(name: Uint8Array, columns: JsonColumns, write: WriteImage<Image>, image: Image): void {
+    if (columns.count === 0) return
     out.raw(name)
-    let first = true
-    for (const column of columns) {
-      if (first) first = false
-      else out.byte(COMMA)
-      out.raw(column.name)
-      writeValue(column, values[column.position] ?? null)
-    }
+    write(out, columns, image)
     out.byte(BRACE)
   }
-
-  /** A text or null; a TIMESTAMP is an object. */
-  function writeValue({ kind, zoned }: JsonColumn, value: Value): void {
-    if (value === null) {
-      out.raw(NULL)
-      return
-    }
-    if (zoned) out.raw(zone)
-    else out.byte(QUOTE)
-    if (typeof value === 'number') {
-      if (kind === 'double') out.plainDouble(value)
-      else if (kind === 'float') out.plainFloat(value)
-      else out.integer(value)
-    } else if (typeof value === 'string') out.text(value)
-    else if (typeof value === 'bigint') out.integer(value)
-    else if (value instanceof Float32Array) out.vector(value)
-    else if (kind === 'binary') out.base64(value)
-    else out.utf8(value)
-    out.byte(QUOTE)
-    if (zoned) out.byte(BRACE)
-  }
 }
 
-interface JsonColumn {
-  readonly position: number
-  /** `"name":` */
-  readonly name: Uint8Array
-  readonly kind: ValueKind
-  readonly zoned: boolean
-}
-
-/** In the order of their names' bytes, as Go prints maps. */
-function jsonColumns(table: TableVersion, positions: readonly number[]): readonly JsonColumn[] {
-  const columns = positions.flatMap((position) => {
-    const column = table.columns[position]
-    return column === undefined ? [] : [{ position, column, bytes: bytesOf(column.name) }]
+/** A text or null; a TIMESTAMP is an object, which begins with `zone`. */
+function simpleColumns(table: TableVersion, positions: readonly number[], zone: Uint8Array): JsonColumns {
+  const order = byName(table, positions)
+  const columns = order.map((position) => columnAt(table, position))
+  const kinds = columns.map(valueKind)
+  const isZoned = ({ info }: Column): boolean => info.type.tp === MysqlType.Timestamp
+  const zoned = columns.map(isZoned)
+  return jsonColumns(table, order, {
+    head: ({ name }) => `${quoted(name)}:`,
+    style: (column) => (isZoned(column) ? Style.Value : styleOf(column, Style.Base64)),
+    quoted: (column) => !isZoned(column),
+    close: 0,
+    writeValue(out, i, value) {
+      if (zoned[i] === true) out.raw(zone)
+      writeText(out, kinds[i] ?? 'text', value)
+      if (zoned[i] === true) out.raw(END_ZONED)
+    },
   })
-  return columns
-    .toSorted((a, b) => Buffer.compare(a.bytes, b.bytes))
-    .map(({ position, column }) => ({
-      position,
-      name: bytesOf(`${quoted(column.name)}:`),
-      kind: valueKind(column),
-      zoned: column.info.type.tp === MysqlType.Timestamp,
-    }))
 }
+
+function writeText(out: JsonWriter, kind: ValueKind, value: Exclude<Value, null>): void {
+  if (typeof value === 'number') {
+    if (kind === 'double') out.plainDouble(value)
+    else if (kind === 'float') out.plainFloat(value)
+    else out.integer(value)
+  } else if (typeof value === 'string') out.text(value)
+  else if (typeof value === 'bigint') out.integer(value)
+  else if (value instanceof Float32Array) out.vector(value)
+  else if (kind === 'binary') out.base64(value)
+  else out.utf8(value)
+}
+
+const stubText = ({ location }: Stub): string =>
+  `${location === undefined ? '' : `,"claimCheckLocation":${quoted(location)}`},"handleKeyOnly":true`
 
 const checksumText = ({ version, corrupted, current, previous }: NonNullable<RowChange['checksum']>): string =>
   `,"checksum":{"version":${version},"corrupted":${corrupted},"current":${current},"previous":${previous}}`

@@ -219,7 +219,9 @@ test('simple-avro-bytes-claim-check: what is too large leaves its key and where 
     BigInt(input.schemaVersion),
   )
   const format = createAvroFormat({ location: 'UTC', now: () => 1708923662983 })
-  format.compile(table)(change({ after: [1, utf8('a')] }), { location: input.claimCheckLocation, upload: undefined })
+  format
+    .compile(table)
+    .write(change({ after: [1, utf8('a')] }), { location: input.claimCheckLocation, upload: undefined })
   assert.equal(Buffer.from(format.take()).toString('base64'), value)
   for (const encoding of ['json', 'avro'] as const) {
     const narrow = simple(
