@@ -10,6 +10,7 @@ test('what a dead worker held is free again, and what the others hold is not', a
   await first.reserveAfter(200, AbortSignal.timeout(1000))
   await second.reserveAfter(50, AbortSignal.timeout(1000))
   second.releaseAfter(20)
+  first.addAfter(40)
   forgetWorker(shared, 0)
   assert.deepEqual(first.used(), { before: 30, after: 30 })
   forgetWorker(shared, 0)

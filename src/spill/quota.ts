@@ -86,6 +86,7 @@ export function openQuota(shared: SharedArrayBuffer, worker = 0): Quota {
     },
     addAfter(bytes) {
       Atomics.add(cells, AFTER, BigInt(bytes))
+      Atomics.add(cells, own + AFTER, BigInt(bytes))
       if (bytes < 0) wake.resolve()
     },
     releaseAfter(bytes) {

@@ -21,5 +21,7 @@ function valueText(value: unknown): string {
   if (value instanceof Error) return describeError(value)
   if (typeof value === 'string') return value
   if (typeof value === 'bigint') return value.toString()
-  return JSON.stringify(value) ?? 'undefined'
+  return (
+    JSON.stringify(value, (_key, part: unknown) => (typeof part === 'bigint' ? part.toString() : part)) ?? 'undefined'
+  )
 }
