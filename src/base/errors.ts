@@ -115,7 +115,6 @@ const CODES = {
   'CDC:ErrMarshalFailed': { retryable: true },
   'CDC:ErrMaxwellEncodeFailed': { retryable: true },
   'CDC:ErrMaxwellInvalidData': { retryable: false },
-  'CDC:ErrMemoryQuotaExceeded': { retryable: false },
   'CDC:ErrMessageTooLarge': { retryable: true },
   'CDC:ErrMetaListDatabases': { retryable: true },
   'CDC:ErrMetaNotInRegion': { retryable: true },

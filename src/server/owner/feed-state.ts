@@ -67,8 +67,6 @@ const UNRETRYABLE_CODES = [
   'CDC:ErrKafkaInvalidConfig',
   'CDC:ErrMySQLInvalidConfig',
   'CDC:ErrStorageSinkInvalidConfig',
-  // Ours: what does not fit will not fit the next time either (docs/decisions/004).
-  'CDC:ErrMemoryQuotaExceeded',
 ]
 
 /** A code counts wherever it stands: an error may be wrapped in another one. */
