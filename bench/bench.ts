@@ -82,9 +82,17 @@ console.log(
 )
 process.exit(Object.keys(failures).length > 0 ? 1 : 0)
 
+/** Opened on first use; tried again where that failed. */
 function once<T>(open: () => Promise<T>): () => Promise<T> {
   let opened: Promise<T> | undefined
-  return () => (opened ??= open())
+  return async () => {
+    try {
+      return await (opened ??= open())
+    } catch (error) {
+      opened = undefined
+      throw error
+    }
+  }
 }
 
 /** Opened on first use, and again once it has ended. */

@@ -20,12 +20,15 @@ import { openPdClient } from '../src/upstream/pd/client.ts'
 import { openEventFeed } from '../src/upstream/tikv/event-feed.ts'
 import { run } from '../test/support/process.ts'
 
-const ROWS_PER_FRAME = 200
+/** TiKV puts up to 6 MiB into a message. */
+const FRAME_BYTES = 6 << 20
+const MOST_ROWS_PER_FRAME = 200
 /** A row of another transaction goes between so many frames. */
 const FRAMES_PER_SMALL = 10
 
 const [mode, ...numbers] = process.argv[2] === 'serve' ? process.argv.slice(2) : ['read', ...process.argv.slice(2)]
 const [rows = 5_000_000, quotaMib = 256, valueBytes = 200] = numbers.map(Number)
+const rowsPerFrame = Math.max(1, Math.min(MOST_ROWS_PER_FRAME, Math.floor(FRAME_BYTES / valueBytes)))
 if (mode === 'serve') await serve()
 else await read()
 
@@ -72,9 +75,9 @@ async function send(tableId: bigint, afterTs: bigint, to: Target, write: (frame:
   const [startTs, commitTs] = [afterTs + 1n, afterTs + 1_000_000n]
   let small = 0
   const frames = async (rowOf: (handle: number) => Partial<Event_Row>): Promise<void> => {
-    for (let at = 0; at < rows; at += ROWS_PER_FRAME) {
-      await entries(Array.from({ length: Math.min(ROWS_PER_FRAME, rows - at) }, (_, i) => rowOf(at + i)))
-      if ((at / ROWS_PER_FRAME) % FRAMES_PER_SMALL > 0) continue
+    for (let at = 0; at < rows; at += rowsPerFrame) {
+      await entries(Array.from({ length: Math.min(rowsPerFrame, rows - at) }, (_, i) => rowOf(at + i)))
+      if ((at / rowsPerFrame) % FRAMES_PER_SMALL > 0) continue
       const row = { opType, startTs: afterTs + 2n + BigInt(2 * small), key: keyOf(-1 - small) }
       await entries([{ ...row, type: Event_LogType.PREWRITE, value }])
       await entries([{ ...row, type: Event_LogType.COMMIT, commitTs: row.startTs + 1n }])

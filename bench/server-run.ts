@@ -1,6 +1,6 @@
 /** A whole server from the event feed to a sink, warmed up, then measured; CPU is that of its process with all threads. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { changefeed, cli, type ServerProcess, startServer } from '../test/support/stack.ts'
 import { waitFor } from '../test/support/process.ts'
@@ -16,8 +16,6 @@ export interface ServerRun {
   readonly tables?: TableSet
   readonly regions?: number
   readonly mode?: FrameMode
-  /** Rows that go through beforehand; none by default for a scan, which has but one go. */
-  readonly warmUp?: number
   readonly workers?: number
   readonly memoryQuota?: number
   /** All rows arrive before any may leave: what is measured begins with the resolved-ts that lets them. */
@@ -41,9 +39,10 @@ export interface ServerFigures {
   readonly mainDelayP99Ms: number | undefined
 }
 
-const WARM_UP = 250_000
-/** Beyond what any case needs: memory alone. */
-const QUOTA = 8 * 2 ** 30
+/** Rows of a case go through so often before they are measured, and at most so many. */
+const WARM_UP = { share: 0.25, rows: 250_000 }
+/** Nothing is spilled before 60 % of it, more than any case needs. */
+const QUOTA = 24 * 2 ** 30
 
 export async function runServer(bench: Bench, name: string, run: ServerRun): Promise<ServerFigures> {
   const { tables = { kind: 'four' }, regions = 1, mode = 'live', release = false } = run
@@ -57,7 +56,7 @@ export async function runServer(bench: Bench, name: string, run: ServerRun): Pro
   await createChangefeed(server, name, { run, database, afterTs: prepared.afterTs })
   await feed.registered()
 
-  const warmUp = mode === 'scan' ? 0 : (run.warmUp ?? (bench.quick ? WARM_UP / 10 : WARM_UP))
+  const warmUp = mode === 'scan' ? 0 : Math.min(WARM_UP.rows, run.rows * WARM_UP.share)
   const warm = warmUp > 0 ? await feed.send({ rows: warmUp, resolve: true }) : undefined
   if (warm !== undefined) await reached(server, name, warm.lastTs)
   const early = release ? await feed.send({ rows: run.rows, resolve: false }) : undefined
@@ -164,6 +163,10 @@ async function mainDelayP99Ms(server: ServerProcess): Promise<number | undefined
   )
   return found === null ? undefined : Number(found[1]) * 1000
 }
+
+/** The time on the clock less the share of the cores that the process took that makes the rows. */
+export const secondsAlone = ({ seconds, generatorCpuSeconds }: ServerFigures): number =>
+  seconds - generatorCpuSeconds / cpus().length
 
 /** The figures that every case with a server has. */
 export function reportServer(bench: Bench, name: string, figures: ServerFigures): void {

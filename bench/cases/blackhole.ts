@@ -1,7 +1,6 @@
 /** From the event feed to a sink that drops encoded messages: what the pipeline itself costs. */
-import { cpus } from 'node:os'
 import type { Bench, BenchCase } from '../case.ts'
-import { CANAL, reportServer, runServer } from '../server-run.ts'
+import { CANAL, reportServer, runServer, secondsAlone } from '../server-run.ts'
 
 const sink = `blackhole://?${CANAL}`
 const rowsOf = (bench: Bench): number => (bench.quick ? 100_000 : 1_000_000)
@@ -37,9 +36,7 @@ export const blackholeCases: readonly BenchCase[] = [
       const mib = (figures.rows * figures.bytesPerRow) / 2 ** 20
       bench.report('wide-1k-row', figures.bytesPerRow, 'bytes')
       bench.report('wide-1k-throughput', mib / figures.seconds, 'MiB/s')
-      // The cores less the share of the process that makes the rows.
-      const seconds = figures.seconds - figures.generatorCpuSeconds / cpus().length
-      bench.report('wide-1k-throughput-without-generator', mib / seconds, 'MiB/s')
+      bench.report('wide-1k-throughput-without-generator', mib / secondsAlone(figures), 'MiB/s')
     },
   },
   {

@@ -2,7 +2,7 @@
 import { consumeAll } from '../../test/support/consumer.ts'
 import type { Bench, BenchCase } from '../case.ts'
 import { PARTITIONS, PRODUCER } from '../peers/peer.ts'
-import { CANAL, reached, reportServer, runServer, startTrickle } from '../server-run.ts'
+import { CANAL, reached, reportServer, runServer, secondsAlone, startTrickle } from '../server-run.ts'
 import { openTopics } from '../topics.ts'
 
 /** Of the canal-json messages that were measured last; what Kafka's own producer sends too. */
@@ -56,7 +56,9 @@ async function toKafka(bench: Bench, name: string, parameters: string): Promise<
   const bytesPerRow = (await topics.bytes([topic])) / (figures.rows + figures.warmUp)
   await topics.remove([topic])
   bench.report(`${name}-bytes-per-row`, bytesPerRow, 'bytes')
-  bench.report(`${name}-throughput`, (figures.rows * bytesPerRow) / 2 ** 20 / figures.seconds, 'MiB/s')
+  const mib = (figures.rows * bytesPerRow) / 2 ** 20
+  bench.report(`${name}-throughput`, mib / figures.seconds, 'MiB/s')
+  bench.report(`${name}-throughput-without-generator`, mib / secondsAlone(figures), 'MiB/s')
   return Math.round(bytesPerRow)
 }
 
