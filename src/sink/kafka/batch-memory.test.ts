@@ -27,3 +27,16 @@ test('no more than 16 MiB are kept', () => {
   const again = new Set(Array.from({ length: 20 }, () => memory.take(1 << 20)))
   assert.equal(pieces.filter((piece) => again.has(piece)).length, 16)
 })
+
+test('guesses hold only while little is in use', () => {
+  const memory = new BatchMemory()
+  const pieces = Array.from({ length: 64 }, () => memory.take(memory.guess(1 << 20)))
+  assert.ok(pieces.every((piece) => piece.length === 1 << 20))
+  assert.equal(memory.guess(1 << 20), 0)
+  const [first, second] = pieces
+  if (first !== undefined) memory.give(first)
+  assert.equal(memory.guess(1 << 20), 1 << 20)
+  memory.take(1 << 20)
+  if (second !== undefined) memory.forget(second)
+  assert.equal(memory.guess(1 << 20), 1 << 20)
+})

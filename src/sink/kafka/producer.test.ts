@@ -129,6 +129,22 @@ test('a rebuilt sink goes on as the next epoch of the same producer', async () =
   assert.deepEqual(broker.marks, [['7 0 0', '7 1 0']])
 })
 
+test('writes that come while the topic is being looked up keep their order', async () => {
+  for (let turns = 0; turns < 12; turns++) {
+    await using broker = await startFakeKafka()
+    await using sink = openKafkaRowSink(kafkaSettings(broker.bootstrap, { topic: 't' }), sinkContext())
+    const writes: Promise<void>[] = []
+    // Each write comes some turns after the one before, so that one of them meets the topic as it becomes known.
+    while (broker.log[0]?.length !== writes.length || writes.length === 0) {
+      if (writes.length < 300) writes.push(sink.write(batchOf([`${writes.length}`]), signal))
+      for (let turn = 0; turn < turns; turn++) await Promise.resolve()
+      if (writes.length % 4 === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+    await Promise.all(writes)
+    assert.deepEqual(broker.log, [ordered(writes.length)])
+  }
+})
+
 test('whatever fails, every partition holds all messages in order, once', async () => {
   const fault = fc.constantFrom<Fault>('none', 'none', 'lost', 'unanswered', { errorCode: 6 }, { errorCode: 7 })
   // Small batches are copied into the request, large ones follow it.

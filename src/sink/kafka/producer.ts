@@ -105,7 +105,8 @@ export class Producer implements AsyncDisposable {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
     if (topics.length === 0) return Promise.resolve()
     const { settings, clock } = this.#options
-    const content = new RecordBatch(this.#memory, messages.bytes, messages.bytes)
+    // Nobody says when the last lane is done with it.
+    const content = new RecordBatch(new BatchMemory(), messages.bytes, messages.bytes)
     content.add(messages, 0)
     content.seal(settings.compression, clock.now())
     const { promise, delivery } = this.#deliver()
@@ -300,8 +301,7 @@ export class Producer implements AsyncDisposable {
       delivery.resolve()
     }
     // The broker has read all of it, but for a batch that was repeated, or whose answer nobody waits for.
-    const read = batch.sent === 1 && this.#options.settings.requiredAcks !== 0
-    if (read && !batch.shared) batch.content.free()
+    if (!batch.shared) batch.content.free(batch.sent === 1 && this.#options.settings.requiredAcks !== 0)
     lane.batch = undefined
     lane.failures = 0
     this.#release(lane)

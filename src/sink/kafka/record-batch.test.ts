@@ -53,7 +53,7 @@ test('a batch is what the library reads back, whatever the messages, in memory t
         read.records.map(({ key, value, offsetDelta }) => [hex(key), hex(value), offsetDelta]),
         given.map(([key, value], i) => [hex(key), hex(value), i]),
       )
-      content.free()
+      content.free(true)
     }),
     { numRuns: 200 },
   )

@@ -39,7 +39,7 @@ export class RecordBatch {
   constructor(memory: BatchMemory, limitBytes: number, expectedBytes: number) {
     this.#memory = memory
     this.#limitBytes = limitBytes
-    this.#bytes = memory.take(expectedBytes)
+    this.#bytes = memory.take(memory.guess(expectedBytes))
   }
 
   get records(): number {
@@ -98,9 +98,10 @@ export class RecordBatch {
     view.setInt32(57, this.#records)
   }
 
-  /** Gives the memory back; neither the batch nor a view of it may be used any more. */
-  free(): void {
-    this.#memory.give(this.#bytes)
+  /** The batch is done with. Its memory is used again where nothing reads it any more. */
+  free(unread: boolean): void {
+    if (unread) this.#memory.give(this.#bytes)
+    else this.#memory.forget(this.#bytes)
     this.#bytes = Buffer.alloc(0)
     this.#end = 0
     this.#sealed = true
