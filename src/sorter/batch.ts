@@ -73,6 +73,7 @@ export class BatchBuilder {
       } else if (compareRows(this.#lastBlock, this.#lastAt, block, at) === 0) return true
     }
     if (this.#bytes >= maxBytes) return false
+    block.given = true
     this.#blocks.push(block)
     this.#words.push(at)
     this.#bytes += rowSize(block, at)

@@ -93,7 +93,7 @@ export class MergeCursor implements SorterCursor {
     if (!this.#memory.ended) this.#order()
   }
 
-  /** What lay in memory lies in `run` now, and blocks are to be read again. */
+  /** Rows that lay in memory lie in `run` now, and blocks are to be read again. */
   spilled(run: SortedRun | undefined): void {
     for (const reader of this.#readers) reader.unload()
     this.#memory.refresh()

@@ -39,6 +39,9 @@ export class MemoryRows {
   #tail = 0
   /** Number of the row at `#sorted[0]`. */
   #base = 0
+  /** First of the rows that were chosen. */
+  #chosenWaiting = 0
+  #chosenSorted = 0
 
   constructor(arena: RowArena, quota: Quota) {
     this.arena = arena
@@ -141,22 +144,40 @@ export class MemoryRows {
     if (this.#waitingCount === 0) this.#closeOwn()
   }
 
-  /** All rows in order, as one object that moves. */
-  *all(): Generator<RowPointer> {
-    sortRows(this.#waiting, this.#waitingKeys, this.#waitingCount, this.#compare)
+  /**
+   * About so many bytes of rows, in order, as one object that moves: those that came last, of the sorted ones those furthest
+   * ahead. {@link dropChosen} frees them.
+   */
+  *choose(maxBytes: number): Generator<RowPointer> {
+    let bytes = 0
+    let waiting = this.#waitingCount
+    while (waiting > 0 && bytes < maxBytes) bytes += this.#sizeOf(this.#waiting[--waiting] ?? 0)
+    let sorted = this.#tail
+    while (sorted > this.#head && bytes < maxBytes) bytes += this.#sizeOf(this.#sorted[--sorted] ?? 0)
+    this.#chosenWaiting = waiting
+    this.#chosenSorted = sorted
+    const count = this.#waitingCount - waiting
+    sortRows(this.#waiting.subarray(waiting), this.#waitingKeys.subarray(waiting), count, this.#compare)
     const pointer: { block: RowBlock; at: number } = { block: NO_ROWS, at: 0 }
-    for (let at = this.#head; at < this.#tail; at++) {
-      const place = this.#sorted[at] ?? 0
-      pointer.block = this.arena.slabAt(place)
-      pointer.at = place & 0xffff
-      yield pointer
+    for (const [places, from, to] of [
+      [this.#sorted, sorted, this.#tail],
+      [this.#waiting, waiting, this.#waitingCount],
+    ] as const) {
+      for (let at = from; at < to; at++) {
+        const place = places[at] ?? 0
+        pointer.block = this.arena.slabAt(place)
+        pointer.at = place & 0xffff
+        yield pointer
+      }
     }
-    for (let at = 0; at < this.#waitingCount; at++) {
-      const place = this.#waiting[at] ?? 0
-      pointer.block = this.arena.slabAt(place)
-      pointer.at = place & 0xffff
-      yield pointer
-    }
+  }
+
+  dropChosen(): void {
+    for (let at = this.#chosenWaiting; at < this.#waitingCount; at++) this.#free(this.#waiting[at] ?? 0)
+    this.#waitingCount = this.#chosenWaiting
+    for (let at = this.#chosenSorted; at < this.#tail; at++) this.#free(this.#sorted[at] ?? 0)
+    this.#tail = this.#chosenSorted
+    if (this.#tail === this.#head && this.#waitingCount === 0) this.clear()
   }
 
   /** Frees the rows that wait; those that are sorted stay. */
@@ -179,6 +200,10 @@ export class MemoryRows {
 
   readonly #compare = (a: number, b: number): number =>
     compareRows(this.arena.slabAt(a), a & 0xffff, this.arena.slabAt(b), b & 0xffff)
+
+  #sizeOf(place: number): number {
+    return rowSize(this.arena.slabAt(place), place & 0xffff)
+  }
 
   #free(place: number): void {
     const slab = this.arena.slabAt(place)

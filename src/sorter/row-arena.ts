@@ -15,6 +15,9 @@ const SLAB_BYTES = 256 * 1024
 const SMALLEST_SLAB_BYTES = 4 * 1024
 /** Slabs that a quota holds at least. */
 const SLABS_PER_QUOTA = 64
+/** What is kept of free slabs, beside the quota: about what one spill frees. */
+const SPARE_SHARE = 1 / 8
+const MOST_SPARE_BYTES = 32 << 20
 const INDEX_LIMIT = 1 << 16
 
 /**
@@ -29,6 +32,9 @@ export class RowArena implements Disposable {
   readonly #quota: Quota
   readonly #slabs: (Slab | undefined)[] = []
   readonly #free: number[] = []
+  /** Slabs that went to disk and are filled again, so that nobody has to wait for the garbage collector. */
+  readonly #spare: RowBlock[] = []
+  readonly #mostSpare: number
   #shared: Slab | undefined
   #bytes = 0
   #keyBase = -1
@@ -37,6 +43,7 @@ export class RowArena implements Disposable {
     this.#quota = quota
     const fitting = Math.floor(quota.limitBytes / SLABS_PER_QUOTA) & ~3
     this.slabBytes = Math.min(SLAB_BYTES, Math.max(SMALLEST_SLAB_BYTES, fitting))
+    this.#mostSpare = Math.floor(Math.min(MOST_SPARE_BYTES, quota.limitBytes * SPARE_SHARE) / this.slabBytes)
   }
 
   get heldBytes(): number {
@@ -57,8 +64,9 @@ export class RowArena implements Disposable {
   open(bytes: number): Slab {
     const index = this.#free.pop() ?? this.#slabs.length
     if (index >= INDEX_LIMIT) throw new RangeError('more slabs than can be addressed')
-    const block = openBlock(Buffer.allocUnsafeSlow(Math.max(this.slabBytes, bytes)))
-    const slab = { bytes: block.bytes, words: block.words, index, used: 0, holders: 1 }
+    const spare = bytes <= this.slabBytes ? this.#spare.pop() : undefined
+    const block = spare ?? openBlock(Buffer.allocUnsafeSlow(Math.max(this.slabBytes, bytes)))
+    const slab = { bytes: block.bytes, words: block.words, given: false, index, used: 0, holders: 1 }
     this.#slabs[index] = slab
     this.#account(slab.bytes.length)
     this.grew = true
@@ -82,6 +90,8 @@ export class RowArena implements Disposable {
     this.#slabs[slab.index] = undefined
     this.#free.push(slab.index)
     this.#account(-slab.bytes.length)
+    if (!slab.given && slab.bytes.length === this.slabBytes && this.#spare.length < this.#mostSpare)
+      this.#spare.push(slab)
   }
 
   /**
@@ -96,7 +106,7 @@ export class RowArena implements Disposable {
   /** Gives back everything, released or not. */
   [Symbol.dispose](): void {
     this.#account(-this.#bytes)
-    this.#slabs.length = this.#free.length = 0
+    this.#slabs.length = this.#free.length = this.#spare.length = 0
     this.#shared = undefined
   }
 

@@ -9,6 +9,8 @@ export interface RowBlock {
   readonly bytes: Buffer
   /** The same memory. */
   readonly words: Uint32Array
+  /** A row of it went into a batch: somebody may still look at it. */
+  given: boolean
 }
 
 /** A packed row; who walks over rows moves one object. */
@@ -38,7 +40,7 @@ const GAP_BYTES = 64
 
 /** `bytes` begins its ArrayBuffer, or lies at a multiple of four in it. */
 export function openBlock(bytes: Buffer): RowBlock {
-  return { bytes, words: new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2) }
+  return { bytes, words: new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2), given: false }
 }
 
 /** A block without rows. */

@@ -56,7 +56,7 @@ export class MemorySource implements RowSource {
   /** Looks again: rows may have come, or gone to disk. */
   refresh(): void {
     const rows = this.#rows
-    if (this.#number < rows.first) this.#number = rows.first
+    this.#number = Math.min(Math.max(this.#number, rows.first), rows.end)
     this.ended = this.#number >= rows.end
     if (this.ended) return
     this.block = rows.blockAt(this.#number)

@@ -130,9 +130,9 @@ class MergingSorter implements SpanSorter, CursorSource, Holder {
     return true
   }
 
-  blocks(): Iterable<Buffer> {
-    this.#writer = new RunWriter(blockBytesFor(this.rows.bytes))
-    return this.#writer.blocks(this.rows.all())
+  blocks(maxBytes: number): Iterable<Buffer> {
+    this.#writer = new RunWriter(blockBytesFor(Math.min(maxBytes, this.rows.bytes)))
+    return this.#writer.blocks(this.rows.choose(maxBytes))
   }
 
   spilled(segment: Segment): void {
@@ -140,7 +140,7 @@ class MergingSorter implements SpanSorter, CursorSource, Holder {
     this.#writer = undefined
     if (run === undefined) segment.release()
     else this.runs.push(run)
-    this.rows.clear()
+    this.rows.dropChosen()
     for (const cursor of this.#cursors) cursor.spilled(run)
   }
 

@@ -3,11 +3,11 @@ import type { RunFiles, Segment } from './run-files.ts'
 
 /** Something whose memory can go to disk: a span's sorter, unmatched prewrites. */
 export interface Holder {
-  /** Memory that {@link spilled} would free. */
+  /** Memory that could be freed. */
   readonly bytes: number
-  /** What it holds; changes nothing. A block is only valid until the next one is taken. */
-  blocks(): Iterable<Buffer>
-  /** What `blocks` gave lies in `segment`, which is now the holder's to release: frees the memory. Must not throw. */
+  /** About `maxBytes` of what it holds, or more; changes nothing. A block is only valid until the next one is taken. */
+  blocks(maxBytes: number): Iterable<Buffer>
+  /** What `blocks` gave lies in `segment`, which is now the holder's to release: frees that memory. Must not throw. */
   spilled(segment: Segment): void
 }
 
@@ -16,6 +16,8 @@ const LOW_SHARE = 0.4
 /** A worker that holds less of the quota leaves the others time to spill, up to {@link URGENT_SHARE}. */
 const SMALL_SHARE = 1 / 16
 const URGENT_SHARE = 0.8
+/** What is written at once, so that the thread comes back soon; memory that grows on asks again. */
+const MOST_BYTES = 32 << 20
 
 /** Lets the largest holders of one worker and changefeed go to disk when memory before the cursor is short. */
 export class Spiller {
@@ -35,7 +37,7 @@ export class Spiller {
   }
 
   /**
-   * Spills where memory before the cursor is short; returns when it is free. Throws what {@link RunFiles.write} throws:
+   * Spills where memory before the cursor is short, and returns when that is written. Throws what {@link RunFiles.write} throws:
    * then every holder still has what it had.
    */
   relieve(): void {
@@ -45,28 +47,18 @@ export class Spiller {
     const holders = [...this.#holders]
       .map((holder) => ({ holder, bytes: holder.bytes }))
       .filter(({ bytes }) => bytes > 0)
-    let left = holders.reduce((sum, { bytes }) => sum + bytes, 0)
-    if (left < limitBytes * SMALL_SHARE && before + after < limitBytes * URGENT_SHARE) return
-    holders.sort((a, b) => b.bytes - a.bytes)
+    const held = holders.reduce((sum, { bytes }) => sum + bytes, 0)
+    if (held < limitBytes * SMALL_SHARE && before + after < limitBytes * URGENT_SHARE) return
+    let left = Math.min(before - limitBytes * LOW_SHARE, MOST_BYTES)
     const chosen: Holder[] = []
-    const enough = left - (before - limitBytes * LOW_SHARE)
-    for (const { holder, bytes } of holders) {
-      if (left <= enough) break
+    const contents: Iterable<Buffer>[] = []
+    for (const { holder, bytes } of holders.toSorted((a, b) => b.bytes - a.bytes)) {
+      if (left <= 0) break
       chosen.push(holder)
+      contents.push(holder.blocks(left))
       left -= bytes
     }
-    this.#spill(chosen)
-    // Small holders share slabs: those are free only when the last of them is on disk.
-    if (this.quota.crowded()) this.#spill(holders.slice(chosen.length).map(({ holder }) => holder))
+    if (chosen.length === 0) return
+    for (const [at, segment] of this.files.write(contents).entries()) chosen[at]?.spilled(segment)
   }
-
-  #spill(holders: readonly Holder[]): void {
-    if (holders.length === 0) return
-    const segments = this.files.write(blocksOf(holders))
-    for (const [at, segment] of segments.entries()) holders[at]?.spilled(segment)
-  }
-}
-
-function* blocksOf(holders: readonly Holder[]): Generator<Iterable<Buffer>> {
-  for (const holder of holders) yield holder.blocks()
 }
