@@ -2,6 +2,9 @@
 // away does not take. Everything arrives, in bounded memory.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
+import { mkdtempDisposable, readdir } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type FakeKafka, startFakeKafka } from './fake-kafka.ts'
 import { waitFor } from './process.ts'
 import { caughtUp, createChangefeed, type ServerProcess, startServer } from './stack.ts'
@@ -46,9 +49,11 @@ export async function runLargeTransaction(plan: Backlog): Promise<BacklogResult>
   return await run.verify(lastTs)
 }
 
-/** Rows in transactions of their own, which come while the broker is away; then it comes back. */
-export async function runAbsentSink(plan: Backlog): Promise<BacklogResult> {
-  await using run = await openBacklogRun(plan, async (registration, firstTs) => {
+type Script = (registration: Registration, firstTs: bigint) => Promise<bigint>
+
+const sendSmallTransactions =
+  (plan: Backlog): Script =>
+  async (registration, firstTs) => {
     let ts = firstTs
     await registration.initialized()
     for (const ids of framesOf(plan.rows)) {
@@ -57,7 +62,11 @@ export async function runAbsentSink(plan: Backlog): Promise<BacklogResult> {
       await registration.resolved(ts)
     }
     return ts
-  })
+  }
+
+/** Rows in transactions of their own, which come while the broker is away; then it comes back. */
+export async function runAbsentSink(plan: Backlog): Promise<BacklogResult> {
+  await using run = await openBacklogRun(plan, sendSmallTransactions(plan))
   await run.create()
   await waitFor('the first rows in the broker', () => run.arrived() > 0)
   run.kafka.disconnect(true)
@@ -66,6 +75,27 @@ export async function runAbsentSink(plan: Backlog): Promise<BacklogResult> {
   assert.ok(run.arrived() < plan.rows, 'the broker was away')
   run.kafka.disconnect(false)
   return await run.verify(lastTs)
+}
+
+/**
+ * A server that dies while rows lie in its run files, and another one over the same data folder: resolves to the run files
+ * that the first left, and to those of them that are there when the second one is up.
+ */
+export async function runStaleFiles(plan: Backlog): Promise<readonly [left: string[], kept: string[]]> {
+  await using dataDir = await mkdtempDisposable(join(tmpdir(), 'tidewire-stale-'))
+  await using run = await openBacklogRun(plan, sendSmallTransactions(plan), dataDir.path)
+  await run.create()
+  await waitFor('the first rows in the broker', () => run.arrived() > 0)
+  run.kafka.disconnect(true)
+  const files = async (): Promise<string[]> =>
+    (await readdir(dataDir.path, { recursive: true })).filter((path) => path.endsWith('.run'))
+  await run.sent
+  await waitFor('run files', async () => (await files()).length > 0)
+  await run.server[Symbol.asyncDispose]()
+  const left = await files()
+  await using _ = await startServer({ pd: run.feed.pd, dataDir: dataDir.path })
+  const now = await files()
+  return [left, left.filter((path) => now.includes(path))]
 }
 
 interface BacklogRun extends AsyncDisposable {
@@ -81,10 +111,7 @@ interface BacklogRun extends AsyncDisposable {
   verify(lastTs: bigint): Promise<BacklogResult>
 }
 
-async function openBacklogRun(
-  plan: Backlog,
-  script: (registration: Registration, startTs: bigint) => Promise<bigint>,
-): Promise<BacklogRun> {
+async function openBacklogRun(plan: Backlog, script: Script, dataDir?: string): Promise<BacklogRun> {
   const stack = new AsyncDisposableStack()
   try {
     const sent = Promise.withResolvers<bigint>()
@@ -112,7 +139,8 @@ async function openBacklogRun(
       sent.resolve(await script(registration, afterTs + 1n))
     })
     afterTs = await feed.tso()
-    const server = stack.use(await startServer({ pd: feed.pd, args: ['--data-workers', '2', '--log-level', 'warn'] }))
+    const args = ['--data-workers', '2', '--log-level', 'warn']
+    const server = stack.use(await startServer({ pd: feed.pd, args, ...(dataDir === undefined ? {} : { dataDir }) }))
     const began = performance.now()
     return {
       server,

@@ -29,6 +29,8 @@ export interface PipelineOptions {
   readonly rounds: number
   /** `memory-quota` of the changefeed, bytes. */
   readonly memoryQuota: number
+  /** What run files may take, bytes; absent: what is free. */
+  readonly diskQuota?: number
   /** Of the server: where it may put rows that memory does not hold. */
   readonly dataDir: string
   /** No further round begins after that time on `performance.now()`. */
@@ -44,6 +46,8 @@ export interface PipelineResult {
   readonly messages: number
   /** Bytes that went to run files, as far as the workers that wrote them were asked in time. */
   readonly spilled: number
+  /** How often spans left the feed because the disk was full. */
+  readonly gaveUp: number
 }
 
 const WRITERS = 4
@@ -62,6 +66,12 @@ interface Table {
   readonly id: bigint
 }
 
+interface Counter {
+  /** Of names and values. */
+  next: number
+  gaveUp: number
+}
+
 interface Model {
   readonly random: Random
   readonly connected: Connected
@@ -77,16 +87,17 @@ interface Model {
   readonly written: Map<string, string>
   /** What happened, and what the server logged. */
   readonly tail: string[]
-  readonly counter: { next: number }
+  readonly counter: Counter
 }
 
 /** Throws what failed, with the seed and the last things that happened. */
 export async function runPipelineModel(options: PipelineOptions, signal: AbortSignal): Promise<PipelineResult> {
   await using stack = new AsyncDisposableStack()
   const tail: string[] = []
-  const result = { rounds: 0, transactions: 0, changes: 0, messages: 0, spilled: 0 }
+  const counter = { next: 1, gaveUp: 0 }
+  const result = { rounds: 0, transactions: 0, changes: 0, messages: 0, spilled: 0, gaveUp: 0 }
   try {
-    const model = await openModel(options, tail, stack, signal)
+    const model = await openModel(options, { tail, counter }, stack, signal)
     const { ledger } = model
     const startTs = await begin(model, options.memoryQuota, signal)
     while (result.rounds < options.rounds && performance.now() < (options.until ?? Infinity)) {
@@ -99,10 +110,11 @@ export async function runPipelineModel(options: PipelineOptions, signal: AbortSi
     }
     await settle(model, signal)
     const endTs = await model.connected.pd.tso(signal)
-    await waitFor(`the checkpoint to reach ${endTs}`, () => isPast(model, endTs, signal), ADVANCE_MS)
+    await waitForEnd(model, endTs, signal)
     ledger.verify(await expectedChanges(model, startTs, endTs), endTs)
     result.changes = ledger.changes
     result.messages = ledger.arrived
+    result.gaveUp = counter.gaveUp
     return result
   } catch (error) {
     const text = `seed ${options.seed}, ${options.workers} workers, round ${result.rounds}; last:\n  ${tail.join('\n  ')}`
@@ -112,7 +124,7 @@ export async function runPipelineModel(options: PipelineOptions, signal: AbortSi
 
 async function openModel(
   options: PipelineOptions,
-  tail: string[],
+  told: Pick<Model, 'tail' | 'counter'>,
   stack: AsyncDisposableStack,
   signal: AbortSignal,
 ): Promise<Model> {
@@ -143,7 +155,10 @@ async function openModel(
   const server = stack.use(
     await startServer(
       {
-        config: defaultServerConfig,
+        config: {
+          ...defaultServerConfig,
+          sorter: { ...defaultServerConfig.sorter, diskQuota: options.diskQuota ?? 0 },
+        },
         pdEndpoints: [connected.cluster.pd],
         security: {},
         timeZone: 'UTC',
@@ -151,7 +166,7 @@ async function openModel(
         dataDir: options.dataDir,
         dataWorkers: options.workers,
         failPoints: '',
-        log: logInto(tail),
+        log: logInto(told),
         clock: systemClock,
       },
       signal,
@@ -159,8 +174,8 @@ async function openModel(
   )
   await waitFor('the ownership', () => server.handle.status().isOwner)
   const random = createRandom(options.seed)
-  const rest = { produceFaults, threads, ledger, tables: [], written: new Map(), tail, counter: { next: 1 } }
-  return { random, connected, sql, kafka, server, ...rest }
+  const empty = { tables: [], written: new Map() }
+  return { random, connected, sql, kafka, server, produceFaults, threads, ledger, ...empty, ...told }
 }
 
 /** Makes the first tables and the changefeed; resolves to its start. */
@@ -357,6 +372,20 @@ async function lookAtCheckpoint({ server, ledger }: Model, signal: AbortSignal):
   return checkpointTs
 }
 
+async function waitForEnd(model: Model, endTs: bigint, signal: AbortSignal): Promise<void> {
+  const { handle } = model.server
+  try {
+    await waitFor(`the checkpoint to reach ${endTs}`, () => isPast(model, endTs, signal), ADVANCE_MS)
+  } catch (cause) {
+    const { state, checkpointTs, resolvedTs } = await handle.getChangefeed(CHANGEFEED, signal)
+    const metrics = (await handle.metricsText(signal))
+      .split('\n')
+      .filter((line) => /^tidewire.*(?<!_bucket.*) [^0]/.test(line))
+    const text = `${state}, checkpoint ${checkpointTs}, resolved ${resolvedTs}\n${metrics.join('\n')}`
+    throw new Error(text, { cause })
+  }
+}
+
 const isPast = async (model: Model, ts: bigint, signal: AbortSignal): Promise<boolean> =>
   (await lookAtCheckpoint(model, signal)) >= ts
 
@@ -390,19 +419,20 @@ function tell(tail: string[], text: string): void {
   if (tail.length > TAIL_LINES) tail.shift()
 }
 
-function logInto(tail: string[], more: LogFields = {}): LogControl {
+function logInto(told: Pick<Model, 'tail' | 'counter'>, more: LogFields = {}): LogControl {
   const line =
     (level: string) =>
     (message: string, fields: LogFields = {}) => {
       const texts = Object.entries({ ...more, ...fields }).map(([name, value]) => `${name}=${textOf(value)}`)
-      tell(tail, `[${level}] ${message} ${texts.join(' ')}`)
+      if (message.startsWith('spans leave the feed')) told.counter.gaveUp++
+      else tell(told.tail, `[${level}] ${message} ${texts.join(' ')}`)
     }
   return {
     debug() {},
     info: line('info'),
     warn: line('warn'),
     error: line('error'),
-    with: (fields) => logInto(tail, { ...more, ...fields }),
+    with: (fields) => logInto(told, { ...more, ...fields }),
     setLevel() {},
   }
 }

@@ -27,6 +27,8 @@ export interface ServerOptions {
   /** Kept over restarts. */
   readonly port?: number
   readonly env?: Readonly<Record<string, string | undefined>>
+  /** Kept at the server's end; absent: a new one, which goes with it. */
+  readonly dataDir?: string
 }
 
 export interface ServerProcess extends AsyncDisposable {
@@ -40,13 +42,13 @@ export interface ServerProcess extends AsyncDisposable {
 export async function startServer(options: ServerOptions): Promise<ServerProcess> {
   const [freePort = 0] = await freePorts(1)
   const port = options.port ?? freePort
-  const folder = await mkdtemp(join(tmpdir(), 'tidewire-server-'))
+  const folder = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'tidewire-server-')))
   const args = ['server', '--pd', options.pd, '--addr', `127.0.0.1:${port}`, '--data-dir', folder]
   const process = await run(cdc, [...args, ...(options.args ?? [])], options.env ? { env: options.env } : {})
   const url = `http://127.0.0.1:${port}`
   const dispose = async (): Promise<void> => {
     await process[Symbol.asyncDispose]()
-    await rm(folder, { recursive: true, force: true })
+    if (options.dataDir === undefined) await rm(folder, { recursive: true, force: true })
   }
   try {
     await waitFor(`the API of the server at ${url}`, async () => {
