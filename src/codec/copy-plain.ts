@@ -17,7 +17,13 @@ const PLAIN = Uint8Array.from({ length: 256 }, (_, byte) =>
 export function copyPlain(from: DataView, start: number, end: number, to: DataView, at: number): number {
   let i = start
   let put = at
-  for (const last = end - 8; i <= last; i += 8, put += 8) {
+  const last = end - 8
+  while (i < end && last >= start) {
+    // The last group begins within the one before it.
+    if (i > last) {
+      put -= i - last
+      i = last
+    }
     const w = from.getInt32(i, true)
     const x = from.getInt32(i + 4, true)
     const marks =
@@ -34,6 +40,8 @@ export function copyPlain(from: DataView, start: number, end: number, to: DataVi
     if ((marks & HIGH) !== 0) return i - start
     to.setInt32(put, w, true)
     to.setInt32(put + 4, x, true)
+    i += 8
+    put += 8
   }
   for (; i < end; i++, put++) {
     const byte = from.getUint8(i)

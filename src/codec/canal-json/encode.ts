@@ -96,7 +96,9 @@ function compileTable(table: TableVersion, { settings, out, transaction, large }
       const [old, now] = [before.present ? before : undefined, after.present ? after : undefined]
       encodeImages(cellImages, old, now, partition, messages)
     },
-    flush() {},
+    flush() {
+      transaction.endBatch()
+    },
   }
 
   function encodeImages<Image>(

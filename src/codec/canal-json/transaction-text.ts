@@ -15,6 +15,8 @@ export interface TransactionText {
   /** The transaction at hand, by the halves of its commitTs. */
   update(high: number, low: number): void
   updateTs(commitTs: Ts): void
+  /** What follows is built at another time. */
+  endBatch(): void
   readonly commitTs: Ts
   /** From the value of `es` to the comma after `sql`. */
   writeTimes(out: JsonWriter): void
@@ -22,17 +24,22 @@ export interface TransactionText {
   writeTail(out: JsonWriter): void
 }
 
-/** `now`: build time in ms since 1970, asked once per transaction. */
+/** `now`: build time in ms since 1970, asked once per batch. */
 export function createTransactionText(extension: boolean, now: () => number): TransactionText {
   let high = 0
   let low = 0
+  /** 0 = to be asked for. */
   let builtMs = 0
   return {
     update(newHigh, newLow) {
       if (newLow === low && newHigh === high) return
       high = newHigh
       low = newLow
-      builtMs = now()
+      if (builtMs === 0) builtMs = now()
+    },
+    endBatch() {
+      builtMs = 0
+      high = low = 0
     },
     updateTs(commitTs) {
       this.update(Number(commitTs >> 32n), Number(commitTs & 0xffff_ffffn))
