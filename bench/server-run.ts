@@ -48,17 +48,25 @@ export async function runServer(bench: Bench, name: string, run: ServerRun): Pro
   const { tables = { kind: 'four' }, regions = 1, mode = 'live', release = false } = run
   const feed = run.feed ?? (await bench.feed())
   const database = databaseOf(tables)
-  const prepared = await feed.prepare({ database, tables, regions, mode, rows: run.rows })
+  const plan = { database, tables, regions, rows: run.rows }
+  const prepared = await feed.prepare({ ...plan, mode: 'live' })
   using profile = bench.profiles === undefined ? undefined : createProfileTaker()
   const workers = run.workers === undefined ? [] : ['--data-workers', String(run.workers)]
   const args = ['--log-level', 'error', ...workers]
   await using server = await startServer({ pd: prepared.pd, args, ...(profile && { env: profile.env }) })
-  await createChangefeed(server, name, { run, database, afterTs: prepared.afterTs })
-  await feed.registered()
-
-  const warmUp = mode === 'scan' ? 0 : Math.min(WARM_UP.rows, run.rows * WARM_UP.share)
-  const warm = warmUp > 0 ? await feed.send({ rows: warmUp, resolve: true }) : undefined
-  if (warm !== undefined) await reached(server, name, warm.lastTs)
+  const start = async (id: string, afterTs: string): Promise<void> => {
+    await createChangefeed(server, id, { run, database, afterTs })
+    await feed.registered()
+  }
+  // A scan has but one go, so another changefeed warms up for it.
+  const warmUpId = mode === 'scan' ? `${name}-warm-up` : name
+  await start(warmUpId, prepared.afterTs)
+  const warm = await feed.send({ rows: Math.min(WARM_UP.rows, run.rows * WARM_UP.share), resolve: true })
+  await reached(server, warmUpId, warm.lastTs)
+  if (mode === 'scan') {
+    await cli(server, 'changefeed', 'remove', '--changefeed-id', warmUpId)
+    await start(name, (await feed.prepare({ ...plan, mode })).afterTs)
+  }
   const early = release ? await feed.send({ rows: run.rows, resolve: false }) : undefined
   if (release) await settled(server)
   const { pid } = server.process
@@ -74,7 +82,7 @@ export async function runServer(bench: Bench, name: string, run: ServerRun): Pro
   if (profile !== undefined) bench.profiles?.push(await profile.stop(`${name}: ${rows} rows`))
   const figures = {
     rows,
-    warmUp: warm?.rows ?? 0,
+    warmUp: warm.rows,
     seconds,
     cpuSeconds,
     generatorCpuSeconds: sent.cpuMs / 1000,
