@@ -9,7 +9,7 @@ const run = (...args: string[]): number =>
   spawnSync(process.execPath, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] }).status ?? 1
 
 const named = process.argv.slice(2)
-const unit = globSync('src/**/*.test.ts', { cwd: root }).toSorted()
+const unit = globSync(['src/**/*.test.ts', 'bench/**/*.test.ts'], { cwd: root }).toSorted()
 const whole = globSync('test/**/*.test.ts', { cwd: root }).toSorted()
 
 if (named.length === 0) {
