@@ -11,6 +11,8 @@ export function tsOfHalves(high: number, low: number): Ts {
   return Ts(word64[0] ?? 0n)
 }
 
+const NO_BYTES = Buffer.alloc(0)
+
 /** Wall clock of a timestamp in ms, exact: its part above the lowest 18 bits. */
 export const physicalMsOfHalves = (high: number, low: number): number => high * 0x4000 + (low >>> 18)
 
@@ -19,7 +21,7 @@ export const physicalMsOfHalves = (high: number, low: number): number => high * 
  * during the call and copies what it keeps. The key is raw (`t…_r…`).
  */
 export class RawRow {
-  bytes: Buffer = Buffer.alloc(0)
+  bytes: Buffer = NO_BYTES
   keyAt = 0
   keyEnd = 0
   /** -1 = the key was deleted. */
@@ -56,6 +58,11 @@ export class RawRow {
       this.#commit = tsOfHalves(this.commitHigh, this.commitLow)
     }
     return this.#commit
+  }
+
+  /** Lets go of the bytes, which a row that waits for the next batch would keep in memory. */
+  release(): void {
+    this.bytes = NO_BYTES
   }
 
   /** As an object of its own, whose bytes are views. */

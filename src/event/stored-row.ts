@@ -18,6 +18,13 @@ export class StoredRow {
     this.after = new StoredCells(locator.table)
   }
 
+  /** Lets go of the row's bytes. */
+  release(): void {
+    this.raw.release()
+    this.before.release()
+    this.after.release()
+  }
+
   /** Locates the images of the row that `raw` is at. RangeError where their bytes are broken. */
   locate(): void {
     const { raw, before, after } = this

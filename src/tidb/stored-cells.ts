@@ -52,6 +52,11 @@ export class StoredCells {
     this.end = new Int32Array(table.formats.length)
   }
 
+  release(): void {
+    this.bytes = NO_BYTES
+    this.view = NO_VIEW
+  }
+
   /** The bytes that the cell at `start` lies in. */
   bytesOf(start: number): Buffer {
     return start >= 0 ? this.bytes : this.side

@@ -9,7 +9,8 @@ import type { RowPlanParts } from './row-plan.ts'
 export function createMountedRows(parts: RowPlanParts, keyed: readonly number[]): PlanRows {
   const { mount, ignores, partitionOf, encoder, selection } = parts
   const raw = new RawRow()
-  let row: RowChange = { startTs: raw.startTs, commitTs: raw.commitTs, before: undefined, after: undefined }
+  const none: RowChange = { startTs: raw.startTs, commitTs: raw.commitTs, before: undefined, after: undefined }
+  let row = none
 
   const send = (part: RowChange, out: Messages): void =>
     encoder?.encode(selection === undefined ? part : selection.select(part), partitionOf(part), out)
@@ -33,6 +34,10 @@ export function createMountedRows(parts: RowPlanParts, keyed: readonly number[])
       if (part === Operation.Update || before === undefined || after === undefined) send(row, out)
       else if (part === Operation.Delete) send({ ...row, ...checksumOf(row, 'previous'), after: undefined }, out)
       else send({ ...row, ...checksumOf(row, 'current'), before: undefined }, out)
+    },
+    release() {
+      raw.release()
+      row = none
     },
   }
 }

@@ -15,4 +15,6 @@ export interface PlanRows {
   changesKey(): boolean
   /** Encodes the row at hand: `Delete` its old values alone, `Insert` its new ones alone, `Update` what there is. */
   send(part: Operation, out: Messages): void
+  /** Lets go of the row at hand: many plans wait for their next batch. */
+  release(): void
 }

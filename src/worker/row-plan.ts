@@ -68,6 +68,7 @@ export function compileRowPlan(parts: RowPlanParts): RowPlan {
       else {
         for (let at = from; at < to; at++) if (row.read(rows, at) !== Operation.Nothing) row.send(Operation.Update, out)
       }
+      row.release()
       encoder?.flush(out)
     },
   }
@@ -111,6 +112,7 @@ class TransactionOrder {
       }
       if (this.#waits && this.#isLast(rows, at, to)) this.#sendWaiting(rows, out)
     }
+    this.#next.release()
   }
 
   #takeUpdate(rows: RawRows, at: number, to: number, pass: Pass, out: Messages): void {

@@ -56,5 +56,6 @@ export function createStoredRows(parts: RowPlanParts, stored: StoredParts, keyed
       else if (part === Operation.Insert) before.present = false
       encode(out)
     },
+    release: () => row.release(),
   }
 }
