@@ -32,6 +32,11 @@ export interface WorkerPool extends AsyncDisposable {
 }
 
 const METRICS_TIMEOUT_MS = 1000
+/**
+ * Of a thread's heap, MiB. Rows are no objects, so the default of 96 would fill slowly, and received frames would wait in it for the
+ * collector: 100 MiB of resident memory (docs/decisions/016).
+ */
+const YOUNG_MB = 24
 /** A thread that ends sooner than this after its start was not there for long: its successor waits. */
 const SHORT_LIFE_MS = 30_000
 const PAUSE_BASE_MS = 250
@@ -135,7 +140,8 @@ class Pool implements WorkerPool {
     // In the published package the sources have lost their types and end in .js.
     const entry = new URL(import.meta.url.endsWith('.ts') ? './main.ts' : './main.js', import.meta.url)
     const workerData: WorkerStart = { ...this.#options.start, index }
-    const thread = new Worker(entry, { workerData, name: `data-${index}` })
+    const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_MB }
+    const thread = new Worker(entry, { workerData, name: `data-${index}`, resourceLimits })
     this.#threads[index] = thread
     const { promise, resolve } = Promise.withResolvers<string>()
     let cause: unknown
