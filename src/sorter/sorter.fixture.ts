@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { rowOf } from '../../test/support/raw-rows.ts'
 import { opOrder, type RawKv } from '../event/raw-kv.ts'
+import { RawRow } from '../event/raw-row.ts'
 import { createDiskMemory, openDiskQuota } from '../spill/disk-quota.ts'
 import { createQuotaMemory, openQuota } from '../spill/quota.ts'
 import { RunFiles } from '../spill/run-files.ts'
@@ -57,7 +57,8 @@ export const rawKv = (startTs: number, commitTs: number, key: number, op: 1 | 2 
 })
 
 export const addAll = (sorter: SpanSorter, rows: readonly RawKv[]): void => {
-  for (const one of rows) sorter.add(rowOf(one))
+  const row = new RawRow()
+  for (const one of rows) sorter.add(row.set(one))
 }
 
 export const showRow = (kv: RawKv): string => `${kv.commitTs}/${kv.startTs}/${opOrder(kv)}/${kv.key[0]}`
