@@ -201,7 +201,7 @@ const FIRST_TABLE = 2_000n
 export async function runFeedModel(options: ModelOptions, signal: AbortSignal): Promise<ModelResult> {
   const random = createRandom(options.seed)
   const { spill = 0 } = options
-  const spilling = spill > 0 ? { random: createRandom(options.seed + 1), chance: spill, damage: 0.002 } : undefined
+  const spilling = spill > 0 ? { random: createRandom(options.seed + 1), chance: spill, damage: 0.01 } : undefined
   await using connected = await connect(signal, spilling)
   const result = { steps: 0, transactions: 0, faults: 0, changes: 0 }
   for (let chapter = 0; result.steps < options.steps; chapter++) {

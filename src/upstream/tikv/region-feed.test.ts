@@ -228,6 +228,24 @@ test('a transaction that is rolled back gives its disk back', () => {
   assert.equal(feed.feed.resolve(Ts(9n)), true)
 })
 
+test('what cannot be read back is an error, and the region stays where it was', async () => {
+  using files = openTestRunFiles()
+  const feed = newFeed()
+  const of = { start_ts: 1, key: 'k', op: 'PUT' } as const
+  give(feed, { type: 'INITIALIZED' }, { type: 'PREWRITE', ...of, value: 'v' })
+  const [segment] = files.write([feed.holder.blocks()])
+  assert.ok(segment !== undefined)
+  const readBlock = async (): Promise<never> => {
+    throw new CdcError('CDC:ErrRunFileCorrupted', 'as the test wants it')
+  }
+  feed.holder.spilled({ bytes: segment.bytes, blocks: segment.blocks, readBlock, release: () => segment.release() })
+  give(feed, { type: 'COMMIT', ...of, commit_ts: 5 })
+  await assert.rejects(resolve(feed, 5), { code: 'CDC:ErrRunFileCorrupted' })
+  assert.equal(feed.feed.hold.ts, 0n)
+  feed.feed.close()
+  assert.deepEqual([files.bytes, feed.owner.charged, feed.owner.unmatched.bytes], [0, 0, 0])
+})
+
 test('a region that ends while it reads gives nothing more', async () => {
   using files = openTestRunFiles()
   const feed = newFeed()
