@@ -120,9 +120,12 @@ function add(spent: Map<string, Spent>, name: string): Spent {
   return found
 }
 
-/** `function folder/file.ts:line`; from the package's or the source's folder on. */
+/** `function folder/file.ts:line`; from the package's name or the source's folder on. */
 function nameOf({ functionName, url, lineNumber }: CpuProfile['nodes'][number]['callFrame']): string {
   if (url === '' && functionName.startsWith('(')) return functionName
-  const path = url.replace(/^.*\/(?=(src|node_modules)\/)/, '').replace(/^file:\/\//, '')
+  const path = url
+    .replace(/^.*\/node_modules\//, '')
+    .replace(/^file:.*\/(?=src\/)/, '')
+    .replace(/^file:\/\//, '')
   return `${functionName === '' ? '(anonymous)' : functionName} ${path}:${lineNumber + 1}`
 }

@@ -10,10 +10,12 @@ export const peerCases: readonly BenchCase[] = [debezium, maxwell].map((peer) =>
   needs: 'kafka',
   repeated: false,
   async run(bench) {
-    const sizes = bench.quick ? { warmUp: 20_000, rows: 50_000 } : { warmUp: 300_000, rows: 1_000_000 }
+    const sizes = bench.quick ? { warmUp: 40_000, rows: 48_000 } : { warmUp: 400_000, rows: 400_000 }
     const cost = await measurePeer(peer, await bench.kafka(), sizes)
-    bench.report(`peer-${peer.name}-us-per-row`, cost.usPerRow, 'us')
-    bench.report(`peer-${peer.name}-rate`, cost.rowsPerSecond, 'rows/s')
+    bench.report(`peer-${peer.name}-us-per-row`, cost.single.usPerRow, 'us')
+    bench.report(`peer-${peer.name}-rate`, cost.single.rowsPerSecond, 'rows/s')
+    bench.report(`peer-${peer.name}-batched-us-per-row`, cost.batched.usPerRow, 'us')
+    bench.report(`peer-${peer.name}-batched-rate`, cost.batched.rowsPerSecond, 'rows/s')
     bench.report(`peer-${peer.name}-bytes-per-row`, cost.bytesPerMessage, 'bytes')
     bench.report(`peer-${peer.name}-rss`, cost.peakMib, 'MiB')
   },

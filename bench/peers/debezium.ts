@@ -54,6 +54,8 @@ export const debezium: Peer = {
       'schema.history.internal.kafka.bootstrap.servers': bootstrap,
       'schema.history.internal.kafka.topic': 'debezium-history',
       'include.schema.changes': 'false',
+      // It would take a stop of a minute for a lost connection.
+      'connect.keep.alive.interval.ms': 3_600_000,
       // Tables only: rows are what the binlog brings.
       'snapshot.mode': 'no_data',
       // Four times the defaults, as its documentation advises for many changes.

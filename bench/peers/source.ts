@@ -1,19 +1,24 @@
 /** A MariaDB whose binlog gets the rows that the simulated change feed has: the same values, half of them updates. */
 import { createConnection } from 'mysql2/promise'
 import { startMariaDb } from '../../test/support/mariadb.ts'
-import { TABLES } from '../tables.ts'
+import { type BenchTable, TABLES } from '../tables.ts'
 
 export interface Source extends AsyncDisposable {
   readonly host: string
   readonly port: number
-  /** Writes so many rows into the binlog, spread over the tables. Resolves when they are committed. */
-  write(rows: number): Promise<void>
+  /**
+   * Writes so many changes of rows into the binlog, spread over the tables, half of them updates. Resolves when they are
+   * committed.
+   */
+  write(rows: number, rowsPerTransaction: RowsPerTransaction): Promise<void>
 }
 
 /** Different rows per table. */
 const DISTINCT = 512
-/** Rows of a transaction: few of them cost the peers more. */
-const ROWS_PER_TRANSACTION = 100
+/** One, as in the simulated feed; or as many as a batch job writes, which cost the peers less each. */
+export type RowsPerTransaction = 1 | 100
+/** Rows of a statement, or of a call that makes a statement of each. */
+const ROWS_PER_ROUND = 100
 
 export async function startSource(): Promise<Source> {
   const binlog = ['--log-bin=binlog', '--server-id=1', '--binlog-format=ROW', '--binlog-row-image=FULL']
@@ -35,30 +40,46 @@ export async function startSource(): Promise<Source> {
     const values = Array.from({ length: DISTINCT + 1 }, (_, id) => [id, ...columns.map(({ value }) => value(id))])
     await sql.query(`INSERT INTO images.${name} VALUES ?`, [values])
   }
+  for (const table of TABLES) await sql.query(procedureOf(table))
   await sql.query('SET sql_log_bin = 1')
   const owned = stack.move()
   let nextId = 1
   return {
     host,
     port,
-    async write(rows) {
+    async write(rows, rowsPerTransaction) {
       const perTable = Math.round(rows / TABLES.length / 2)
-      for (let done = 0; done < perTable; done += ROWS_PER_TRANSACTION, nextId += ROWS_PER_TRANSACTION) {
-        const last = nextId + Math.min(ROWS_PER_TRANSACTION, perTable - done) - 1
-        for (const { name, columns } of TABLES) {
-          const names = columns.map((_, at) => `i.c${at + 2}`).join(', ')
-          await sql.query(
-            `INSERT INTO ${name} SELECT s.seq, ${names} FROM seq_${nextId}_to_${last} s
-             JOIN images.${name} i ON i.id = s.seq % ${DISTINCT}`,
-          )
-          const changes = columns.map((_, at) => `t.c${at + 2} = i.c${at + 2}`).join(', ')
-          await sql.query(
-            `UPDATE ${name} t JOIN images.${name} i ON i.id = t.id % ${DISTINCT} + 1
-             SET ${changes} WHERE t.id BETWEEN ${nextId} AND ${last}`,
-          )
-        }
+      for (let done = 0; done < perTable; done += ROWS_PER_ROUND) {
+        const last = nextId + Math.min(ROWS_PER_ROUND, perTable - done) - 1
+        for (const table of TABLES)
+          if (rowsPerTransaction === 1) await sql.query(`CALL fill_${table.name}(${nextId}, ${last})`)
+          else for (const statement of changesOf(table, `${nextId}`, `${last}`)) await sql.query(statement)
+        nextId = last + 1
       }
     },
     [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
   }
+}
+
+/** Inserts rows of these ids, then changes all their columns. */
+function changesOf({ name, columns }: BenchTable, first: string, last: string): readonly string[] {
+  const values = columns.map((_, at) => `i.c${at + 2}`).join(', ')
+  const changes = columns.map((_, at) => `t.c${at + 2} = i.c${at + 2}`).join(', ')
+  const ids = first === last ? `(SELECT ${first} AS seq)` : `seq_${first}_to_${last}`
+  return [
+    `INSERT INTO ${name} SELECT s.seq, ${values} FROM ${ids} s JOIN images.${name} i ON i.id = s.seq % ${DISTINCT}`,
+    `UPDATE ${name} t JOIN images.${name} i ON i.id = t.id % ${DISTINCT} + 1
+     SET ${changes} WHERE t.id BETWEEN ${first} AND ${last}`,
+  ]
+}
+
+/** The same, each row by itself: every statement is a transaction of its own. */
+function procedureOf(table: BenchTable): string {
+  const [insert, update] = changesOf(table, 'first_id', 'first_id')
+  return `CREATE PROCEDURE fill_${table.name}(first_id BIGINT, last_id BIGINT)
+    WHILE first_id <= last_id DO
+      ${insert};
+      ${update};
+      SET first_id = first_id + 1;
+    END WHILE`
 }
