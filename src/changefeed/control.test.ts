@@ -28,7 +28,9 @@ function fakeTracker(tables: Map<bigint, bigint[]>): SchemaTracker & { ddls: Map
     ddls,
     apply: (job) => [ddls.get(job)].filter((ddl) => ddl !== undefined),
     tablesAt: (ts) => at(ts).map((id) => ({ physicalId: id, tableId: id, schema: 'd', table: `t${id}` })),
-    schemasFrom: (physicalId, from) => [{ physicalId, schema: 'd', version: from, info: new Uint8Array() }],
+    schemasFrom: (physicalId, from) => [
+      { physicalId, schema: 'd', version: from, info: new Uint8Array(new SharedArrayBuffer(1)) },
+    ],
     tableAt: () => undefined,
     matchedTables: () => [],
     collect() {},

@@ -135,7 +135,7 @@ class ChangefeedControl implements ChangefeedCommands, AsyncDisposable {
     const startTs = ddlStartTs(parts.checkpointTs, parts.minTableBarrierTs)
     this.#barriers = barriersOf(startTs, [], parts.targetTs)
     this.#feed = parts.openDdlFeed(startTs, () => this.#guard(() => this.#step()))
-    this.#spans = new SpanControl(parts, this.#signal)
+    this.#spans = new SpanControl(parts, this.#signal, (work) => this.#guard(work))
     this.#changeTables(startTs, parts.checkpointTs, borders)
   }
 

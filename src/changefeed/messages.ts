@@ -54,13 +54,21 @@ export interface OpenChangefeed extends Addressed {
   readonly sinkMemory: SharedArrayBuffer
 }
 
+/** One version of a logical table: the same for all of its partitions. */
+export interface SharedTableInfo {
+  /** Of the changefeed's run; the same number, the same bytes. */
+  readonly number: number
+  /** model.TableInfo JSON. */
+  readonly json: Uint8Array<SharedArrayBuffer>
+}
+
 /** One version of a physical table's schema. */
 export interface SchemaVersion {
   readonly physicalId: bigint
   readonly schema: string
   readonly version: Ts
-  /** model.TableInfo JSON; undefined = the table is gone after `version`. */
-  readonly info: Uint8Array | undefined
+  /** undefined = the table is gone after `version`. */
+  readonly info: SharedTableInfo | undefined
 }
 
 /** A version that a DDL made; only for tables with a span here. */

@@ -4,7 +4,7 @@ import { type Clock, systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
 import { defaultReplicaConfig } from '../config/replica-config-toml.ts'
 import type { KeyRange } from '../event/span.ts'
-import type { ReplicatedTable } from '../schema/tracker.ts'
+import type { ReplicatedTable, SchemaTracker } from '../schema/tracker.ts'
 import { compareBytes, encodeBytes, intHandle, recordKey, tableRecordRange } from '../tidb/key.ts'
 import { Ts } from '../tidb/ts.ts'
 import type { AddSpan, ToWorker } from './messages.ts'
@@ -52,7 +52,9 @@ async function start(
     sinkMemory: () => new SharedArrayBuffer(0),
     tracker: {
       tablesAt: () => tables,
-      schemasFrom: (physicalId, from) => [{ physicalId, schema: 'd', version: from, info: new Uint8Array() }],
+      schemasFrom: (physicalId, from) => [
+        { physicalId, schema: 'd', version: from, info: new Uint8Array(new SharedArrayBuffer(1)) },
+      ],
       apply: () => [],
       tableAt: () => undefined,
       matchedTables: () => [],
@@ -74,7 +76,7 @@ async function start(
     log: silentLog,
   }
   const parts = partial as SpanControlParts
-  const control = new SpanControl(parts, signal)
+  const control = new SpanControl(parts, signal, (work) => work())
   const borders = await surveyTables(parts, ts(100), signal)
   control.setTables(tables, ts(100), borders)
   return {
@@ -100,7 +102,9 @@ const textOf = (message: ToWorker): string =>
     ? `add ${addText(message)}`
     : message.type === 'remove-span'
       ? `remove ${message.spanId}`
-      : message.type
+      : message.type === 'table-schema'
+        ? `schema ${message.info?.number} of ${message.physicalId}`
+        : message.type
 const addText = ({ span, checkpointTs, schemas }: AddSpan): string =>
   `${span.id} of ${span.tableId} at ${checkpointTs} with ${schemas.length}`
 
@@ -139,6 +143,38 @@ test('the next thread of a lost worker gets the changefeed, the grant and its sp
   assert.equal(control.moveTable(1n), false)
   pass(60_000)
   assert.equal(control.moveTable(1n), true)
+})
+
+test('many spans leave over several turns, before the grant that follows them, and once for each thread', async () => {
+  const { control, take } = await start(Array.from({ length: 1500 }, () => 1))
+  control.grant({ type: 'grant', epoch: 2n, globalTs: ts(200), tables: [] })
+  const first = [take(0), take(1)]
+  assert.ok(first.flat().length < 1000)
+  control.receive(1, { type: 'worker-lost', message: 'gone' })
+  control.receive(1, { type: 'worker-started' })
+  const later: [string[], string[]] = [[], []]
+  const [zero, one] = later
+  while (one.length < 752) {
+    await new Promise((resolve) => setImmediate(resolve))
+    zero.push(...take(0))
+    one.push(...take(1))
+  }
+  const inZero = [...(first[0] ?? []), ...zero]
+  assert.deepEqual([inZero.length, inZero[0], inZero.at(-1)], [752, 'open-changefeed', 'grant'])
+  assert.deepEqual([one.length, ...one.slice(0, 2)], [752, 'open-changefeed', 'grant'])
+  assert.deepEqual(new Set([...inZero, ...one]).size, 1502)
+})
+
+test('physical tables with the same info are told so', async () => {
+  const { parts, control, take } = await start([1, 1, 1], { size: 1 })
+  take(0)
+  const [shared, other] = [1, 2].map((length) => new Uint8Array(new SharedArrayBuffer(length)))
+  const schemasFrom: SchemaTracker['schemasFrom'] = (physicalId, version) => [
+    { physicalId, schema: 'd', version, info: physicalId === 3n ? other : shared },
+  ]
+  Object.assign(parts, { tracker: { ...parts.tracker, schemasFrom } })
+  for (const tableId of [1n, 2n, 3n]) control.postSchemas(tableId, ts(150))
+  assert.deepEqual(take(0), ['schema 4 of 1', 'schema 4 of 2', 'schema 5 of 3'])
 })
 
 test('only an imbalance that lasts moves a span, and not at once after the last change', async () => {

@@ -8,7 +8,8 @@ import type { ReplicatedTable, SchemaTracker } from '../schema/tracker.ts'
 import { tableRecordRange } from '../tidb/key.ts'
 import { type Ts, zeroTs } from '../tidb/ts.ts'
 import { Balancer, type BalanceStep } from './balance.ts'
-import type { ChangefeedMessage, Grant, LoadReport, SpanLoad, ToWorker } from './messages.ts'
+import type { ChangefeedMessage, Grant, LoadReport, SchemaVersion, SpanLoad, ToWorker } from './messages.ts'
+import { PacedPosts } from './paced-posts.ts'
 import { cutRange, type ScanRegions, surveyRegions } from './region-survey.ts'
 import { createSpanRules, type SpanRules } from './span-rules.ts'
 import { type OwnedSpan, type Piece, type SpanCommand, SpanTable } from './span-table.ts'
@@ -83,13 +84,17 @@ export class SpanControl {
   readonly #signal: AbortSignal
   readonly #balancer: Balancer
   readonly #lostAt: number[]
+  readonly #posts: PacedPosts
+  readonly #infoNumbers = new WeakMap<Uint8Array, number>()
+  #nextInfoNumber = 1
   #names = new Map<bigint, ReplicatedTable>()
   /** The tables' schema can be asked for from here on. */
   #schemaTs: Ts = zeroTs
   #grant: Grant | undefined
   #surveying: Promise<unknown> = Promise.resolve()
 
-  constructor(parts: SpanControlParts, signal: AbortSignal) {
+  /** @param guard does work of a later turn of the event loop, and hears its error */
+  constructor(parts: SpanControlParts, signal: AbortSignal, guard: (work: () => void) => void) {
     const { workers, sink, config, epoch, clock } = parts
     this.#parts = parts
     this.#signal = signal
@@ -97,6 +102,7 @@ export class SpanControl {
     this.#table = new SpanTable(workers.size, Number(epoch % BigInt(workers.size)))
     this.#balancer = new Balancer(workers.size, clock)
     this.#lostAt = Array.from({ length: workers.size }, () => -Infinity)
+    this.#posts = new PacedPosts((worker, message) => workers.post(worker, message), guard, signal)
     for (let worker = 0; worker < workers.size; worker++) {
       if (workers.alive(worker)) this.#open(worker)
       else this.#table.lost(worker)
@@ -129,15 +135,16 @@ export class SpanControl {
 
   /** Tells the workers of a table the schemas above `from`. */
   postSchemas(tableId: bigint, from: Ts): void {
-    const { tracker, workers, epoch } = this.#parts
+    const { epoch } = this.#parts
     for (const worker of this.#table.workersOf(tableId))
-      for (const schema of tracker.schemasFrom(tableId, from))
-        workers.post(worker, { type: 'table-schema', epoch, ...schema })
+      this.#posts.post(worker, () =>
+        this.#schemasFrom(tableId, from).map((schema) => ({ type: 'table-schema', epoch, ...schema })),
+      )
   }
 
   grant(grant: Grant): void {
     this.#grant = grant
-    for (const worker of this.workers()) this.#parts.workers.post(worker, grant)
+    for (const worker of this.workers()) this.#posts.post(worker, () => [grant])
   }
 
   /** Those that know the changefeed. */
@@ -163,6 +170,7 @@ export class SpanControl {
         this.#lostAt[worker] = this.#parts.clock.monotonic()
         this.#balancer.lost(worker)
         this.#parts.releaseQuota(worker)
+        this.#posts.drop(worker)
         this.#perform(this.#table.lost(worker))
         break
       case 'worker-started':
@@ -208,22 +216,35 @@ export class SpanControl {
   }
 
   #open(worker: number): void {
-    const { workers, epoch, changefeed, config, sink, timeZone, quota, sinkMemory } = this.#parts
+    const { epoch, changefeed, config, sink, timeZone, quota, sinkMemory } = this.#parts
     const opening = { epoch, changefeed, config, sink, timeZone, quota, sinkMemory: sinkMemory(worker) }
-    workers.post(worker, { type: 'open-changefeed', ...opening })
-    if (this.#grant !== undefined) workers.post(worker, this.#grant)
+    const grant = this.#grant
+    this.#posts.post(worker, () => [{ type: 'open-changefeed', ...opening }, ...(grant === undefined ? [] : [grant])])
   }
 
   #perform(commands: readonly SpanCommand[]): void {
-    const { workers, tracker, epoch } = this.#parts
-    for (const { worker, ...command } of commands) {
-      if (command.type === 'remove') {
-        workers.post(worker, { ...command, type: 'remove-span', epoch })
-      } else {
-        const schemas = tracker.schemasFrom(command.span.tableId, command.checkpointTs)
-        workers.post(worker, { ...command, type: 'add-span', epoch, schemas })
-      }
-    }
+    const { epoch } = this.#parts
+    for (const { worker, ...command } of commands)
+      this.#posts.post(worker, () => {
+        if (command.type === 'remove') return [{ ...command, type: 'remove-span', epoch }]
+        // Still known when the post leaves: until then the span's checkpoint holds back what the tracker forgets.
+        const schemas = this.#schemasFrom(command.span.tableId, command.checkpointTs)
+        return [{ ...command, type: 'add-span', epoch, schemas }]
+      })
+  }
+
+  #schemasFrom(tableId: bigint, from: Ts): SchemaVersion[] {
+    return this.#parts.tracker.schemasFrom(tableId, from).map(({ info, ...schema }) => ({
+      ...schema,
+      info: info && { number: this.#numberOf(info), json: info },
+    }))
+  }
+
+  #numberOf(info: Uint8Array): number {
+    const known = this.#infoNumbers.get(info)
+    if (known !== undefined) return known
+    this.#infoNumbers.set(info, this.#nextInfoNumber)
+    return this.#nextInfoNumber++
   }
 
   /** Pieces of about as many regions for all workers, of a table that may be cut. */

@@ -12,8 +12,8 @@ export interface TableEntry {
   readonly id: bigint
   readonly schemaId: bigint
   readonly name: string
-  /** model.TableInfo JSON. */
-  readonly info: Uint8Array
+  /** model.TableInfo JSON, never changed: threads share it. */
+  readonly info: Uint8Array<SharedArrayBuffer>
   /** The table's own id, or the ids of its partitions. */
   readonly physicalIds: readonly bigint[]
   readonly partitioned: boolean

@@ -61,9 +61,8 @@ async function loadTables(
       if (tableFieldId(hashField(key)) === undefined) continue
       const name = leadingName(value) ?? parseTableInfo(value).name.original
       if (!filter.matchesTable(schema.name, name)) continue
-      const info = value.slice()
-      const parsed = parseTableInfo(decoder.decode(info).replace(UPDATE_TS, ''))
-      history.createTable(tableEntry(schema, parsed, info, filter), reader.ts)
+      const parsed = parseTableInfo(decoder.decode(value).replace(UPDATE_TS, ''))
+      history.createTable(tableEntry(schema, parsed, value, filter), reader.ts)
     }
   }
 }

@@ -2,7 +2,7 @@ import type { TableInfo } from '../tidb/table-info.ts'
 import type { TableEntry } from './history.ts'
 import type { TableFilter } from './ports.ts'
 
-/** What the history keeps of a table; `info` is the JSON that `parsed` was read from. */
+/** What the history keeps of a table; `info` is the JSON that `parsed` was read from, and is copied. */
 export function tableEntry(
   schema: { readonly id: bigint; readonly name: string },
   parsed: TableInfo,
@@ -16,10 +16,17 @@ export function tableEntry(
     id: parsed.id,
     schemaId: schema.id,
     name,
-    info,
+    info: sharedCopy(info),
     physicalIds: partitions ?? [parsed.id],
     partitioned: partitions !== undefined,
     eligible,
     replicated: eligible && !parsed.isView && !parsed.isSequence && filter.matchesTable(schema.name, name),
   }
+}
+
+/** The bytes where messages to other threads refer to them instead of copying them. */
+export function sharedCopy(bytes: Uint8Array): Uint8Array<SharedArrayBuffer> {
+  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length))
+  copy.set(bytes)
+  return copy
 }

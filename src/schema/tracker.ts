@@ -15,7 +15,7 @@ import type { FinishedJob, JobTable } from './finished-job.ts'
 import type { SchemaEntry, SchemaHistory, TableEntry } from './history.ts'
 import type { TableFilter } from './ports.ts'
 import type { LoadedSchema } from './snapshot.ts'
-import { tableEntry } from './table-entry.ts'
+import { sharedCopy, tableEntry } from './table-entry.ts'
 
 /** Which spans must have reached a DDL before it runs: all, or those of these physical tables. */
 export type DdlBarrier = 'global' | { readonly tables: readonly bigint[] }
@@ -43,8 +43,11 @@ export interface PhysicalSchema {
   readonly physicalId: bigint
   readonly schema: string
   readonly version: Ts
-  /** model.TableInfo JSON; undefined = the table is gone after `version`. */
-  readonly info: Uint8Array | undefined
+  /**
+   * model.TableInfo JSON, in one piece of memory for all partitions of a table's version; undefined = the table is gone
+   * after `version`.
+   */
+  readonly info: Uint8Array<SharedArrayBuffer> | undefined
 }
 
 /** The schema of one changefeed over time. All look-ups take a ts from the start's (or the last `collect`'s) on. */
@@ -537,7 +540,7 @@ const physicalIdsOf = (table: JobTable | undefined): readonly bigint[] =>
 /** The table under a new id, as the exchange with a partition leaves it. */
 function withId(table: TableEntry, id: bigint): TableEntry {
   const json = objectOf(parseJson(new TextDecoder().decode(table.info)))
-  return { ...table, id, physicalIds: [id], info: new TextEncoder().encode(stringifyJson({ ...json, id })) }
+  return { ...table, id, physicalIds: [id], info: sharedCopy(new TextEncoder().encode(stringifyJson({ ...json, id }))) }
 }
 
 interface Rename {

@@ -9,7 +9,7 @@ import { codecSettings } from '../../test/support/codec-settings.ts'
 import { type Clock, systemClock } from '../base/clock.ts'
 import { CdcError } from '../base/errors.ts'
 import { silentLog } from '../base/log.ts'
-import type { FromWorker, OpenChangefeed, Progress } from '../changefeed/messages.ts'
+import type { FromWorker, OpenChangefeed, Progress, SharedTableInfo } from '../changefeed/messages.ts'
 import { defaultReplicaConfig } from '../config/replica-config-toml.ts'
 import type { BootstrapSettings, SinkSettings } from '../config/sink-settings.ts'
 import type { EncodedBatch } from '../event/encoded.ts'
@@ -47,6 +47,12 @@ const info = Buffer.from(
     pk_is_handle: true,
   }),
 )
+const sharedInfo = (number: number, bytes: Uint8Array): SharedTableInfo => {
+  const json = new Uint8Array(new SharedArrayBuffer(bytes.length))
+  json.set(bytes)
+  return { number, json }
+}
+
 const valueType = parseTableInfo(info).columns[1]?.type
 
 const row = (tableId: number, id: number, commitTs: number, v: number, before?: number): RawKv => {
@@ -223,7 +229,7 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole(), disk
     quota,
     delivered,
     addTable(id, checkpoint) {
-      run.addTable({ physicalId: BigInt(id), schema: 'd', version: ts(0), info })
+      run.addTable({ physicalId: BigInt(id), schema: 'd', version: ts(0), info: sharedInfo(0, info) })
       const span = { ...tableRecordRange(BigInt(id)), tableId: BigInt(id), id }
       run.addSpan({
         type: 'add-span',
@@ -349,7 +355,12 @@ test("a table's schemas stay as long as one of its spans is here, in the order o
   const middle = encodeBytes(recordKey(1n, intHandle(50n)))
   const add = (id: number, range: KeyRange, incarnation = 1): void => {
     const span = { ...range, tableId: 1n, id }
-    const schemas = [0, 105].map((version) => ({ physicalId: 1n, schema: 'd', version: ts(version), info }))
+    const schemas = [0, 105].map((version) => ({
+      physicalId: 1n,
+      schema: 'd',
+      version: ts(version),
+      info: sharedInfo(0, info),
+    }))
     const numbers = { epoch: 1n, spanSeq: id, incarnation, checkpointTs: ts(100) }
     harness.run.addSpan({ type: 'add-span', ...numbers, span, schemas })
   }
@@ -478,7 +489,7 @@ test('where giving spans up does not help the changefeed stops with a named erro
 test('a row that does not decode stops the changefeed alone, whatever was handed over before it', async () => {
   await using harness = start()
   harness.addTable(1, 100)
-  harness.run.addTable({ physicalId: 1n, schema: 'd', version: ts(115), info })
+  harness.run.addTable({ physicalId: 1n, schema: 'd', version: ts(115), info: sharedInfo(0, info) })
   harness.feed.of(1).row(rowOf(row(1, 1, 110, 1)))
   harness.feed.of(1).row(rowOf({ ...row(1, 2, 120, 2), value: Buffer.from('not a row') }))
   harness.feed.of(1).resolved(ts(130))
@@ -684,7 +695,7 @@ const withColumns = (...columns: readonly (readonly [id: number, name: string, o
 test('rows on the way when a DDL comes are read with the schema before it, later ones with the one after it', async () => {
   await using harness = start()
   const schema = (at: number, bytes: Uint8Array | undefined): void =>
-    harness.run.addTable({ physicalId: 1n, schema: 'd', version: ts(at), info: bytes })
+    harness.run.addTable({ physicalId: 1n, schema: 'd', version: ts(at), info: bytes && sharedInfo(at, bytes) })
   harness.addTable(1, 100)
   // Everything is in the sorter before the first DDL is known: rows at its ts belong before it.
   for (const [id, at] of [119, 120, 121, 130, 131, 140, 141].entries())

@@ -19,7 +19,6 @@ import type { ChangefeedId } from '../event/changefeed.ts'
 import { Messages } from '../event/encoded.ts'
 import type { Position, RawBatch } from '../event/raw-kv.ts'
 import { RawRow, type RawRows } from '../event/raw-row.ts'
-import { wrapTable } from '../event/wrap-table.ts'
 import type { Filter } from '../filter/filter.ts'
 import type { IntegrityOptions } from '../mounter/integrity.ts'
 import { compileMounter } from '../mounter/mounter.ts'
@@ -28,7 +27,6 @@ import { RowArena } from '../sorter/row-arena.ts'
 import { createSpanSorter } from '../sorter/sorter.ts'
 import type { Quota } from '../spill/quota.ts'
 import type { Spiller } from '../spill/spiller.ts'
-import { parseTableInfo } from '../tidb/table-info-json.ts'
 import { laterTs, maxTs, nextTs, type Ts, zeroTs } from '../tidb/ts.ts'
 import type { EventFeed, Subscription } from '../upstream/tikv/feed.ts'
 import { Bootstraps } from './bootstraps.ts'
@@ -38,6 +36,7 @@ import { compileRowPlan, type Pass, type RowPlan } from './row-plan.ts'
 import { type InFlight, SpanRun } from './span-run.ts'
 import { SpanSet } from './span-set.ts'
 import { TableHistory } from './table-history.ts'
+import { TableInfos } from './table-infos.ts'
 
 /** Bytes of raw rows that one turn of a span reads. */
 const BATCH_BYTES = 256 * 1024
@@ -91,6 +90,7 @@ export class ChangefeedRun implements AsyncDisposable {
   readonly #stop = new AbortController()
   readonly #spans = new SpanSet()
   readonly #tables = new Map<bigint, TableHistory>()
+  readonly #infos = new TableInfos()
   /** Tables with schema versions that may be dropped some day. */
   readonly #changing = new Set<TableHistory>()
   readonly #ready: SpanRun[] = []
@@ -345,7 +345,7 @@ export class ChangefeedRun implements AsyncDisposable {
 
   /** Cuts a batch where the table's schema changes. */
   async #plan(span: SpanRun, { rows }: RawBatch): Promise<readonly PlannedRows[]> {
-    const table = this.#tables.get(span.span.tableId) ?? new TableHistory(span.span.tableId)
+    const table = this.#tables.get(span.span.tableId) ?? new TableHistory(span.span.tableId, this.#infos)
     const pieces: PlannedRows[] = []
     for (let from = 0; from < rows.length;) {
       rows.read(from, this.#row)
@@ -471,10 +471,9 @@ export class ChangefeedRun implements AsyncDisposable {
     await this.#parts.clock.sleep(backoffMs(this.#sinkFailures, SINK_RETRY_BASE_MS, SINK_RETRY_CAP_MS), signal)
   }
 
-  async #compile(message: SchemaVersion): Promise<RowPlan> {
+  async #compile(schema: SchemaVersion): Promise<RowPlan> {
     const { open, dispatcher, filter, protocol } = this.#parts
-    if (message.info === undefined) throw new RangeError(`table ${message.physicalId} is gone`)
-    const table = wrapTable(parseTableInfo(message.info), message.schema, message.version, message.physicalId)
+    const table = this.#infos.tableOf(schema)
     const topic = dispatcher.topicOf(table.schema, table.table)
     const selection = dispatcher.selectColumns(table)
     const partitions = await this.#partitionsOf(topic)
@@ -568,6 +567,7 @@ export class ChangefeedRun implements AsyncDisposable {
     const table = this.#tableOf(removed.tableId)
     if (--table.spans === 0) {
       this.#tables.delete(removed.tableId)
+      table[Symbol.dispose]()
       this.#changing.delete(table)
       this.#bootstraps?.drop(removed.tableId)
     }
@@ -576,7 +576,7 @@ export class ChangefeedRun implements AsyncDisposable {
   }
 
   #tableOf(physicalId: bigint): TableHistory {
-    return this.#tables.getOrInsertComputed(physicalId, () => new TableHistory(physicalId))
+    return this.#tables.getOrInsertComputed(physicalId, () => new TableHistory(physicalId, this.#infos))
   }
 
   #discard(span: SpanRun): void {
