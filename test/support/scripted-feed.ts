@@ -16,6 +16,8 @@ export interface Registration {
   readonly tableId: bigint
   /** 1 for the table's first registration. */
   readonly number: number
+  /** Rows above it are wanted. */
+  readonly checkpointTs: bigint
   prewrite(startTs: bigint, ids: readonly number[]): Promise<void>
   commit(startTs: bigint, commitTs: bigint, ids: readonly number[]): Promise<void>
   /** Rows of transactions of their own, `firstTs`, `firstTs + 2` … being their startTs, as a scan gives them. */
@@ -97,7 +99,7 @@ const V_TYPE = fieldType('bigint')
 const PAD_TYPE = fieldType('varchar(16000)')
 
 function registrationOf(
-  { regionId, requestId }: ChangeDataRequest,
+  { regionId, requestId, checkpointTs }: ChangeDataRequest,
   tableId: bigint,
   { padBytes, registrations: number }: Scripted,
   write: (frame: Buffer) => Promise<void>,
@@ -118,6 +120,7 @@ function registrationOf(
   return {
     tableId,
     number,
+    checkpointTs,
     prewrite: (startTs, ids) =>
       send(ids.map((id) => row({ type: Event_LogType.PREWRITE, startTs, key: key(id), value: value(id) }))),
     commit: (startTs, commitTs, ids) =>
