@@ -27,7 +27,7 @@ export function openTestRunFiles(limitBytes = 1 << 30): RunFiles {
 }
 
 export function spillAll(holder: Holder, files: Pick<RunFiles, 'write'>): void {
-  const [segment] = files.write([holder.blocks()])
+  const [segment] = files.write([holder.blocks(Infinity)])
   if (segment !== undefined) holder.spilled(segment)
 }
 

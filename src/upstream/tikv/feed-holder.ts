@@ -37,6 +37,7 @@ export class FeedHolder implements Holder {
     return unmatched.size === 0 ? 0 : unmatched.bytes
   }
 
+  /** All of it, whatever is asked for: what is on disk is joined there as a whole, so a second piece only costs a sort. */
   *blocks(): Generator<Buffer> {
     this.#written = []
     const { unmatched, feeds } = this.#owner
