@@ -55,7 +55,8 @@ const WARM_UP_SHARE = 0.2
 /** Lives that are shorter say nothing about growth. */
 const MIN_SAMPLES = 240
 const RSS_GROWTH = 1.1
-const RSS_SLACK_MIB = 32
+/** By so much it differs between quiet and busy chapters: each thread has a heap that grows with its work. */
+const RSS_SLACK_MIB = 128
 const CATCH_UP_MS = 180_000
 
 const PROTOCOLS: readonly { readonly uri: string; readonly read: (all: readonly ConsumedRecord[]) => Delivered[] }[] = [
