@@ -55,6 +55,7 @@ export interface RangePart {
 export function cutRange(range: KeyRange, borders: readonly Uint8Array[], count: number): RangePart[] {
   const regions = borders.length + 1
   const parts = Math.max(1, Math.min(count, regions))
+  if (parts === 1) return [{ range, weight: regions }]
   const cutAt = (part: number): number => Math.round((part * regions) / parts)
   return Array.from({ length: parts }, (_, part) => ({
     range: {
