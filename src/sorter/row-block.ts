@@ -53,7 +53,8 @@ export function packedSize(row: RawRow): number {
 }
 
 /** Copies a row to `at` (bytes). The fields of a row lie side by side in its frame, so that one copy takes them all. */
-export function packRow({ bytes, words }: RowBlock, at: number, row: RawRow, size: number): void {
+export function packRow(block: RowBlock, at: number, row: RawRow, size: number): void {
+  const { bytes, words } = block
   const word = at >>> 2
   const begin = beginOf(row)
   const end = endOf(row)
@@ -73,12 +74,17 @@ export function packRow({ bytes, words }: RowBlock, at: number, row: RawRow, siz
     words[word + OLD_END] = row.oldAt < 0 ? 0 : row.oldEnd + shift
     return
   }
+  packParts(block, at, row)
+}
+
+/** Copies the fields of a row one by one; apart from {@link packRow}, which then needs no closure. */
+function packParts({ bytes, words }: RowBlock, at: number, row: RawRow): void {
   let to = HEADER_BYTES
   const copy = (field: number, from: number, until: number): void => {
     if (from >= 0) row.bytes.copy(bytes, at + to, from, until)
-    words[word + field] = from < 0 ? 0 : to
+    words[(at >>> 2) + field] = from < 0 ? 0 : to
     to += from < 0 ? 0 : until - from
-    words[word + field + 1] = from < 0 ? 0 : to
+    words[(at >>> 2) + field + 1] = from < 0 ? 0 : to
   }
   copy(KEY_AT, row.keyAt, row.keyEnd)
   copy(VALUE_AT, row.valueAt, row.valueEnd)

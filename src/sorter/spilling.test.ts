@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { kvsOf } from '../../test/support/raw-rows.ts'
 import { opOrder, type RawBatch, type RawKv } from '../event/raw-kv.ts'
 import { maxTs, Ts, zeroTs } from '../tidb/ts.ts'
-import { addAll, openSorter, rawKv, showRow } from './sorter.fixture.ts'
+import { addAll, openSorter, rawKv, showRow } from '../../test/support/sorter-fixture.ts'
 import type { SorterCursor } from './sorter.ts'
 
 const { signal } = new AbortController()

@@ -178,7 +178,13 @@ export class ChangefeedRun implements AsyncDisposable {
             this.#spans.touch(span)
             this.#enqueue(span)
           }),
-        frame: () => this.#spans.touch(span),
+        frame: () =>
+          this.#guard(() => {
+            this.#spans.touch(span)
+            const before = this.#unmatchedBytes
+            this.#countFeed(span, span.unmatchedBytes)
+            if (this.#unmatchedBytes > before) this.#relief.relieve()
+          }),
         failed: (error) => this.#fail(error),
       },
       { filterLoop: this.#parts.open.config.bdrMode },
