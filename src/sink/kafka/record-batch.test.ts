@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { crc32c, Reader, readRecordsBatch } from '@platformatic/kafka'
 import fc from 'fast-check'
@@ -75,6 +76,20 @@ test('a batch stays within its limit, and takes one message that is larger', () 
       if (next !== undefined) assert.ok(batch.length + next + 10 > limitBytes)
     }),
   )
+})
+
+test('what does not compress stays as it is, so that no batch outgrows its limit', () => {
+  const noise = Array.from({ length: 64 }, () => message(null, randomBytes(1024)))
+  for (const compression of COMPRESSIONS) {
+    const batch = sealed(fill(noise), compression)
+    assert.equal(batch.length, fill(noise).length, compression)
+    const { attributes, records } = readRecordsBatch(Reader.from(batch))
+    assert.equal(attributes, 0)
+    assert.deepEqual(
+      records.map(({ value }) => hex(value)),
+      noise.map(({ value }) => hex(value)),
+    )
+  }
 })
 
 test('lengths at the borders of the varint are written right', () => {

@@ -81,17 +81,17 @@ export class RecordBatch {
     return true
   }
 
-  /** Ends the batch, once: compresses its records and writes its header, all but the mark and the checksum. */
+  /** Ends the batch, once: compresses its records where that makes them shorter, and writes its header, all but the mark and the checksum. */
   seal(compression: Compression, timestampMs: number): void {
     if (this.#sealed) return
     this.#sealed = true
-    if (compression !== 'none') this.#compress(compression)
+    const compressed = this.#compress(compression)
     const view = viewOf(this.#bytes)
     view.setBigInt64(0, 0n) // base offset
     view.setInt32(8, this.#end - 12) // bytes after this field
     view.setInt32(12, -1) // partition leader epoch
     view.setInt8(16, 2) // magic
-    view.setInt16(ATTRIBUTES_AT, COMPRESSION_BITS[compression])
+    view.setInt16(ATTRIBUTES_AT, COMPRESSION_BITS[compressed])
     view.setInt32(23, this.#records - 1) // last offset delta
     view.setBigInt64(27, BigInt(timestampMs))
     view.setBigInt64(35, BigInt(timestampMs))
@@ -115,14 +115,15 @@ export class RecordBatch {
     this.#memory.give(former)
   }
 
-  #compress(compression: Compression): void {
-    const plain = this.#bytes
-    const records = compressionsAlgorithms[compression].compressSync(plain.subarray(BATCH_HEADER_BYTES, this.#end))
+  /** The compression that it has: records that would not get shorter stay as they are, within their limit. */
+  #compress(wanted: Compression): Compression {
+    if (wanted === 'none') return wanted
+    const plain = this.#bytes.subarray(BATCH_HEADER_BYTES, this.#end)
+    const records = compressionsAlgorithms[wanted].compressSync(plain)
+    if (records.length >= plain.length) return 'none'
+    plain.set(records)
     this.#end = BATCH_HEADER_BYTES + records.length
-    // Records that do not compress may become longer than they were.
-    this.#bytes = this.#end <= plain.length ? plain : this.#memory.take(this.#end)
-    this.#bytes.set(records, BATCH_HEADER_BYTES)
-    if (this.#bytes !== plain) this.#memory.give(plain)
+    return wanted
   }
 }
 
