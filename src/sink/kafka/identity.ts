@@ -28,7 +28,7 @@ const REFUSALS: ReadonlySet<number> = new Set([ErrorCode.ClusterAuthorizationFai
 
 /**
  * Who a new producer is: the next epoch of the one before it, which fences what that one left on its way, or a new id;
- * 'none' where the broker refuses idempotent producers. Rejects when no broker answers for `giveUpMs`.
+ * 'none' where the broker refuses idempotent producers. Rejects when no broker gives one for `giveUpMs`.
  */
 export async function takeIdentity(
   { cluster, log, clock, memory }: IdentityOptions,
@@ -43,7 +43,8 @@ export async function takeIdentity(
   }
   const since = clock.monotonic()
   for (let attempt = 1; ; attempt++) {
-    const answer = await ask(cluster, signal, clock.monotonic() - since > giveUpMs)
+    const last = clock.monotonic() - since > giveUpMs
+    const answer = await ask(cluster, signal, last)
     if (answer?.errorCode === ErrorCode.None) {
       memory.identity = { producerId: answer.producerId, epoch: answer.epoch }
       return memory.identity
@@ -52,7 +53,7 @@ export async function takeIdentity(
       log.warn(NOT_IDEMPOTENT, { reason: new BrokerError(answer.errorCode).message })
       return 'none'
     }
-    if (answer !== undefined && !isTransient(answer.errorCode)) throw new BrokerError(answer.errorCode)
+    if (answer !== undefined && (last || !isTransient(answer.errorCode))) throw new BrokerError(answer.errorCode)
     await clock.sleep(backoffMs(attempt, BACKOFF_BASE_MS, BACKOFF_CAP_MS), signal)
   }
 }

@@ -118,6 +118,34 @@ test('a partition that takes nothing for two minutes fails the sink', async () =
   assert.ok(now > 120_000 && now < 500_000)
 })
 
+test('a broker that has no producer ids to give for two minutes fails the sink', async () => {
+  let now = 0
+  const clock: Clock = { ...impatient, monotonic: () => (now += 1000) }
+  await assert.rejects(send({ initProducerError: 14 }, 1, {}, { clock }), { code: 'CDC:ErrKafkaAsyncSendMessage' })
+  assert.ok(now > 120_000 && now < 500_000)
+})
+
+test('nothing is sent when the lease ends while batches are sealed', async () => {
+  let open = true
+  // The time is asked for a batch's header.
+  const clock: Clock = { ...impatient, now: () => ((open = false), systemClock.now()) }
+  await using broker = await startFakeKafka()
+  const context = sinkContext({ clock, fence: { open: () => open } })
+  await using sink = openKafkaRowSink(kafkaSettings(broker.bootstrap, { topic: 't' }), context)
+  await assert.rejects(sink.write(batchOf(['0']), signal), { code: 'CDC:ErrCaptureSuicide' })
+  assert.equal(broker.produceRequests, 0)
+})
+
+test('where the broker does not tell its limit, batches keep below what every broker takes', async () => {
+  const lengths: number[] = []
+  const received: FakeKafkaOptions['received'] = (_, values) =>
+    void lengths.push(values.reduce((sum, value) => sum + value.length, 0))
+  await using broker = await startFakeKafka({ received })
+  await using sink = openKafkaRowSink(kafkaSettings(broker.bootstrap, { topic: 't' }), sinkContext())
+  await sink.write(batchOf(Array.from({ length: 3000 }, () => 'x'.repeat(1000))), signal)
+  assert.ok(lengths.length > 0 && Math.max(...lengths) < 1_000_000, String(lengths))
+})
+
 test('a rebuilt sink goes on as the next epoch of the same producer', async () => {
   await using broker = await startFakeKafka()
   const context = sinkContext({ memory: {} })
