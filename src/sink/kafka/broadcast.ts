@@ -25,10 +25,6 @@ export class Broadcast {
     return this.delivery.left - (this.#topics.size > 0 ? 1 : 0)
   }
 
-  get entered(): boolean {
-    return this.#topics.size === 0
-  }
-
   /** The next topic to enter. */
   next(): Topic | undefined {
     return this.#topics.values().next().value

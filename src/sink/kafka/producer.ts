@@ -219,12 +219,13 @@ export class Producer implements AsyncDisposable {
     try {
       const connection = await cluster.connection(leader)
       if (this.#failure !== undefined) return
-      if (!this.#options.fence.open()) return this.fail(fenced())
       const began = clock.monotonic()
       this.#prepare(lanes)
-      left = true
       const { requiredAcks, writeTimeoutMs } = settings
-      const answer = connection.exchange(produceRequest(lanes, requiredAcks, writeTimeoutMs, this.#answered))
+      const request = produceRequest(lanes, requiredAcks, writeTimeoutMs, this.#answered)
+      if (!this.#options.fence.open()) return this.fail(fenced())
+      left = true
+      const answer = connection.exchange(request)
       this.#options.onWork(clock.monotonic() - began)
       await answer
     } catch (error) {
