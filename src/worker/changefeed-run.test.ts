@@ -536,6 +536,21 @@ test('a removed span waits for what was handed to the sink', async () => {
   await until(() => harness.posted.some(({ type }) => type === 'span-removed'), 'the removal')
 })
 
+test('what is acknowledged while a run closes removes nothing more', async () => {
+  const harness = start()
+  harness.addTable(1, 100)
+  harness.feed.of(1).row(rowOf(row(1, 1, 110, 1)))
+  harness.feed.of(1).resolved(ts(120))
+  harness.grant(120)
+  await until(() => harness.sinks.at(-1)?.open.length === 1, 'the row')
+  harness.run.removeSpan({ type: 'remove-span', epoch: 1n, spanSeq: 2, spanId: 1, incarnation: 1 })
+  await harness.run[Symbol.asyncDispose]()
+  await harness.acknowledge()
+  await turn()
+  assert.ok(!harness.posted.some(({ type }) => type === 'span-removed'))
+  assert.deepEqual(harness.quota.used(), { before: 0, after: 0 })
+})
+
 test('whatever breaks in between: every row is delivered, per key in commit order, none above the grant, and memory is freed', async () => {
   const step = fc.oneof(
     {

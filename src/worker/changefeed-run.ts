@@ -225,6 +225,7 @@ export class ChangefeedRun implements AsyncDisposable {
     this.#stop.abort()
     await this.#finished
     for (const span of this.#spans.values()) this.#discard(span)
+    this.#spans.clear()
     await this.#parts.feed[Symbol.asyncDispose]()
     await this.#sink?.[Symbol.asyncDispose]()
     this.#parts.metrics[Symbol.dispose]()
