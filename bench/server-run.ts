@@ -54,8 +54,11 @@ export async function runServer(bench: Bench, name: string, run: ServerRun): Pro
   const workers = run.workers === undefined ? [] : ['--data-workers', String(run.workers)]
   const args = ['--log-level', 'error', ...workers]
   await using server = await startServer({ pd: prepared.pd, args, ...(profile && { env: profile.env }) })
+  await using changefeeds = new AsyncDisposableStack()
   const start = async (id: string, afterTs: string): Promise<void> => {
     await createChangefeed(server, id, { run, database, afterTs })
+    // One that stayed would go on with the next server.
+    changefeeds.defer(() => remove(server, id))
     await feed.registered()
   }
   // A scan has but one go, so another changefeed warms up for it.
@@ -64,7 +67,7 @@ export async function runServer(bench: Bench, name: string, run: ServerRun): Pro
   const warm = await feed.send({ rows: Math.min(WARM_UP.rows, run.rows * WARM_UP.share), resolve: true })
   await reached(server, warmUpId, warm.lastTs)
   if (mode === 'scan') {
-    await cli(server, 'changefeed', 'remove', '--changefeed-id', warmUpId)
+    await remove(server, warmUpId)
     await start(name, (await feed.prepare({ ...plan, mode })).afterTs)
   }
   const early = release ? await feed.send({ rows: run.rows, resolve: false }) : undefined
@@ -80,7 +83,7 @@ export async function runServer(bench: Bench, name: string, run: ServerRun): Pro
   const delay = await mainDelayP99Ms(server)
   const rows = (early ?? sent).rows
   if (profile !== undefined) bench.profiles?.push(await profile.stop(`${name}: ${rows} rows`))
-  const figures = {
+  return {
     rows,
     warmUp: warm.rows,
     seconds,
@@ -90,8 +93,6 @@ export async function runServer(bench: Bench, name: string, run: ServerRun): Pro
     bytesPerRow: prepared.bytesPerRow,
     mainDelayP99Ms: delay,
   }
-  await cli(server, 'changefeed', 'remove', '--changefeed-id', name)
-  return figures
 }
 
 /** A server with a changefeed that has asked for all regions, for rows that come by themselves. */
@@ -108,8 +109,15 @@ export async function startTrickle(
   const server = stack.use(await startServer({ pd: prepared.pd, args: ['--log-level', 'error'] }))
   await createChangefeed(server, name, { run, database, afterTs: prepared.afterTs })
   await feed.registered()
+  // One that stayed would go on with the next server.
+  stack.defer(() => remove(server, name))
   const owned = stack.move()
   return { server, feed, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() }
+}
+
+/** Also one that is gone. */
+async function remove(server: ServerProcess, id: string): Promise<void> {
+  if (server.process.alive) await cli(server, 'changefeed', 'remove', '--changefeed-id', id).catch(() => undefined)
 }
 
 interface ChangefeedOptions {
