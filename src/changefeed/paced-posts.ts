@@ -1,7 +1,7 @@
 import type { ToWorker } from './messages.ts'
 
 /** One costs some ten µs. */
-const POSTS_PER_TURN = 256
+const POSTS_PER_TURN = 64
 
 interface Post {
   readonly worker: number
