@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { kafkaSettings } from '../../test/support/kafka-settings.ts'
+import { testTable } from '../../test/support/table-version.ts'
 import { type Clock, systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
-import { defaultReplicaConfig } from '../config/replica-config-toml.ts'
+import type { ReplicaConfig } from '../config/replica-config.ts'
+import { defaultReplicaConfig, parseReplicaConfigToml } from '../config/replica-config-toml.ts'
 import type { KeyRange } from '../event/span.ts'
 import type { ReplicatedTable, SchemaTracker } from '../schema/tracker.ts'
 import { compareBytes, encodeBytes, intHandle, recordKey, tableRecordRange } from '../tidb/key.ts'
@@ -26,9 +29,9 @@ interface Harness {
 /** Two workers; tables 1 … n, each cut into as many regions as given. */
 async function start(
   regions: readonly number[],
-  options: { size?: number; scheme?: 'storage' } = {},
+  options: { size?: number; scheme?: 'storage'; kafka?: ReplicaConfig } = {},
 ): Promise<Harness> {
-  const size = options.size ?? 2
+  const { size = 2, scheme = 'blackhole', kafka } = options
   const sent = Array.from({ length: size }, (): ToWorker[] => [])
   let now = 0
   const clock: Clock = { ...systemClock, monotonic: () => now }
@@ -46,8 +49,11 @@ async function start(
   const all: KeyRange[] = starts.map((from, i) => ({ start: from, end: starts[i + 1] ?? new Uint8Array() }))
   const partial: Partial<SpanControlParts> = {
     epoch: 2n,
-    config: defaultReplicaConfig,
-    sink: { scheme: options.scheme ?? 'blackhole', codec: undefined } as SpanControlParts['sink'], // as far as it is looked at
+    config: kafka ?? defaultReplicaConfig,
+    sink:
+      kafka === undefined
+        ? ({ scheme, codec: undefined } as SpanControlParts['sink']) // as far as it is looked at
+        : kafkaSettings('127.0.0.1:9092'),
     releaseQuota() {},
     sinkMemory: () => new SharedArrayBuffer(0),
     tracker: {
@@ -56,7 +62,7 @@ async function start(
         { physicalId, schema: 'd', version: from, info: new Uint8Array(new SharedArrayBuffer(1)) },
       ],
       apply: () => [],
-      tableAt: () => undefined,
+      tableAt: (physicalId) => ({ ...testTable({ columns: { id: 'int primary key' } }), physicalId }),
       matchedTables: () => [],
       collect() {},
     },
@@ -233,4 +239,43 @@ test('rebalance cuts and joins tables as their regions are', async () => {
   assert.deepEqual([take(0), take(1)], [[], []])
   removed(0, 1, 120)
   assert.deepEqual([take(0), take(1)], [['add 3 of 1 at 120 with 1'], []])
+})
+
+test('a table that is renamed to a name with another rule becomes one span, before a later grant', async () => {
+  const { config } = parseReplicaConfigToml(
+    "[sink]\ndispatchers = [{ matcher = ['d.t1', 'd.u1'], partition = 'index-value' }]",
+    'changefeed.toml',
+  )
+  const { control, take, removed } = await start([2], { kafka: config })
+  assert.deepEqual([take(0).length, take(1).length], [2, 2])
+  const named = (table: string) => [{ physicalId: 1n, tableId: 1n, schema: 'd', table }]
+  control.setTables(named('u1'), ts(120))
+  assert.deepEqual([take(0), take(1)], [[], []], 'the same rule')
+  control.setTables(named('other'), ts(130))
+  control.grant({ type: 'grant', epoch: 2n, globalTs: ts(200), tables: [] })
+  assert.deepEqual(
+    [take(0), take(1)],
+    [
+      ['remove 1', 'grant'],
+      ['remove 2', 'grant'],
+    ],
+  )
+  removed(0, 1, 130)
+  removed(1, 2, 130)
+  assert.deepEqual([take(0), take(1)], [['add 3 of 1 at 130 with 1'], []])
+})
+
+test('one that is in transit when it is renamed is joined when it is at rest', async () => {
+  const { config } = parseReplicaConfigToml(
+    "[sink]\ndispatchers = [{ matcher = ['d.t1'], partition = 'index-value' }]",
+    'changefeed.toml',
+  )
+  const { control, take, removed } = await start([2], { kafka: config })
+  control.moveTable(1n)
+  control.setTables([{ physicalId: 1n, tableId: 1n, schema: 'd', table: 'other' }], ts(130))
+  for (const worker of [0, 1]) take(worker)
+  removed(0, 1, 130)
+  assert.deepEqual([take(0), take(1)], [[], ['add 1 of 1 at 130 with 1']])
+  removed(1, 2, 130)
+  assert.deepEqual([take(0), take(1)], [['add 2 of 1 at 130 with 1', 'remove 2'], ['remove 1']])
 })

@@ -91,6 +91,8 @@ export class SpanControl {
   /** The tables' schema can be asked for from here on. */
   #schemaTs: Ts = zeroTs
   #grant: Grant | undefined
+  /** Tables of several spans that were renamed to a name with another rule: they are to be one. */
+  readonly #toJoin = new Set<bigint>()
   #surveying: Promise<unknown> = Promise.resolve()
 
   /** @param guard does work of a later turn of the event loop, and hears its error */
@@ -119,8 +121,10 @@ export class SpanControl {
     checkpointTs: Ts,
     borders: ReadonlyMap<bigint, readonly Uint8Array[]> = new Map(),
   ): void {
+    const former = this.#names
     this.#names = new Map(tables.map((table) => [table.physicalId, table]))
     this.#schemaTs = checkpointTs
+    for (const table of tables) if (isRenamed(former.get(table.physicalId), table)) this.#followRule(table)
     for (const tableId of [...this.#table.tableIds()])
       if (!this.#names.has(tableId)) this.#perform(this.#table.dropTable(tableId))
     const added = tables.filter(({ physicalId }) => !this.#table.has(physicalId))
@@ -162,8 +166,10 @@ export class SpanControl {
         break
       case 'span-removed':
         this.#perform(this.#table.removed(message))
+        this.#join()
         break
       case 'load':
+        this.#join()
         this.#balance(worker, message)
         break
       case 'worker-lost':
@@ -187,13 +193,15 @@ export class SpanControl {
   moveTable(tableId: bigint): boolean {
     const spans = this.#table.steadySpansOf(tableId) ?? []
     const { size } = this.#parts.workers
-    const movable = spans.filter((span) => this.#movable(span))
-    for (const span of movable) {
+    let moved = false
+    for (const span of spans.filter((one) => this.#movable(one))) {
       const targets = Array.from({ length: size - 1 }, (_, i) => (span.worker + i + 1) % size)
       const to = targets.find((worker) => this.#table.alive(worker))
-      if (to !== undefined) this.#move(span, to)
+      if (to === undefined) continue
+      this.#move(span, to)
+      moved = true
     }
-    return movable.length > 0 && size > 1
+    return moved
   }
 
   /** Cuts and joins tables as their regions are now. Resolves when the changes have begun. */
@@ -202,8 +210,11 @@ export class SpanControl {
     const ranges = tables.map(({ physicalId }) => tableRecordRange(physicalId))
     const borders = await surveyRegions(ranges, this.#parts.scanRegions, signal)
     const regions = borders.reduce((sum, list) => sum + list.length + 1, 0)
-    for (const [i, table] of tables.entries()) {
-      const spans = this.#table.steadySpansOf(table.physicalId) ?? []
+    for (const [i, { physicalId }] of tables.entries()) {
+      // By the name that it has now.
+      const table = this.#names.get(physicalId)
+      if (table === undefined) continue
+      const spans = this.#table.steadySpansOf(physicalId) ?? []
       const pieces = this.#cut(table, borders[i] ?? [], regions)
       if (pieces.length === spans.length || spans.length === 0) continue
       if (spans.every((span) => this.#movable(span))) this.#replace(spans, pieces, this.#table.lightest())
@@ -266,7 +277,10 @@ export class SpanControl {
     const span = step && this.#table.steady(step.span.spanId)
     if (span === undefined) return
     if (step?.type === 'move') this.#move(span, step.to)
-    else if (step?.type === 'split') this.#surveying = this.#split(span, step)
+    else if (step?.type === 'split') {
+      const before = this.#surveying
+      this.#surveying = this.#split(span, step).then(() => before)
+    }
   }
 
   async #split(owned: OwnedSpan, { to, span: load }: BalanceStep): Promise<void> {
@@ -298,6 +312,24 @@ export class SpanControl {
     return this.#rules.splittable(table, Infinity, rowsPerMinute)
   }
 
+  /** A table that may not be several spans under its new name becomes one, before rows above the renaming may leave. */
+  #followRule(table: ReplicatedTable): void {
+    if (this.#rules.splittable(table, Infinity, Infinity)) this.#toJoin.delete(table.physicalId)
+    else this.#toJoin.add(table.physicalId)
+    this.#join()
+  }
+
+  /** Joins the tables that are to be one span, as soon as none of their spans is in transit or has to stay. */
+  #join(): void {
+    for (const tableId of this.#toJoin) {
+      const spans = this.#table.steadySpansOf(tableId)
+      if (spans === undefined || !spans.every((span) => this.#movable(span))) continue
+      this.#toJoin.delete(tableId)
+      const weight = spans.reduce((sum, span) => sum + span.weight, 0)
+      if (spans.length > 1) this.#replace(spans, [{ range: tableRecordRange(tableId), weight }], this.#table.lightest())
+    }
+  }
+
   #isClustered({ physicalId }: ReplicatedTable): boolean {
     const info = this.#parts.tracker.tableAt(physicalId, this.#schemaTs)?.info
     return info?.pkIsHandle === true || info?.isCommonHandle === true
@@ -321,3 +353,6 @@ export class SpanControl {
     this.#perform(this.#table.rearrange(ids, successors))
   }
 }
+
+const isRenamed = (before: ReplicatedTable | undefined, now: ReplicatedTable): boolean =>
+  before !== undefined && (before.schema !== now.schema || before.table !== now.table)
