@@ -38,12 +38,15 @@ export class RunReader implements RowSource, Disposable {
     this.#place = place
     this.#index = place === undefined ? 0 : blockOf(run, place)
     this.#boundByIndex()
-    if (place !== undefined && (this.high < place.high || (this.high === place.high && this.low < place.low)))
-      this.#bound(place.high, place.low)
+    if (place === undefined) return
+    if (isBelow(this.high, this.low, place)) this.#bound(place.high, place.low)
+    // Behind its last row: such a run goes with the checkpoint, whoever reads.
+    this.ended = isBelow(run.lastHigh, run.lastLow, place)
   }
 
-  /** Whether it was never read from. */
+  /** Whether it was never read from, and has rows. */
   get fresh(): boolean {
+    if (this.ended) return false
     return this.#place !== undefined || (this.#index === 0 && this.#resumeAt === 0 && !this.loaded)
   }
 
@@ -144,14 +147,16 @@ export class RunReader implements RowSource, Disposable {
   }
 }
 
+const isBelow = (high: number, low: number, place: Place): boolean =>
+  high < place.high || (high === place.high && low < place.low)
+
 /** The last block that begins below the place's timestamp: rows of that timestamp may begin in it. */
-function blockOf({ firstHigh, firstLow }: SortedRun, { high, low }: Place): number {
+function blockOf({ firstHigh, firstLow }: SortedRun, place: Place): number {
   let from = 0
   let to = firstHigh.length
   while (from < to) {
     const middle = (from + to) >>> 1
-    const blockHigh = firstHigh[middle] ?? 0
-    if (blockHigh < high || (blockHigh === high && (firstLow[middle] ?? 0) < low)) from = middle + 1
+    if (isBelow(firstHigh[middle] ?? 0, firstLow[middle] ?? 0, place)) from = middle + 1
     else to = middle
   }
   return Math.max(0, from - 1)

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { test } from 'node:test'
+import { setImmediate as yieldToEvents } from 'node:timers/promises'
 import fc from 'fast-check'
 import { kvsOf } from '../../test/support/raw-rows.ts'
 import { opOrder, type RawBatch, type RawKv } from '../event/raw-kv.ts'
@@ -21,7 +22,10 @@ const arrival = fc.record({
 const action = fc.oneof(
   {
     weight: 5,
-    arbitrary: fc.record({ type: fc.constant('add' as const), rows: fc.array(arrival, { maxLength: 60 }) }),
+    arbitrary: fc.record({
+      type: fc.constant('add' as const),
+      rows: fc.array(arrival, { maxLength: 60, size: 'max' }),
+    }),
   },
   { weight: 3, arbitrary: fc.record({ type: fc.constant('resolve' as const), by: fc.integer({ min: 1, max: 20 }) }) },
   { weight: 2, arbitrary: fc.record({ type: fc.constant('spill' as const) }) },
@@ -32,7 +36,7 @@ const action = fc.oneof(
       below: fc.integer({ min: 0, max: 10 }),
       maxBytes: fc.integer({ min: 1, max: 3000 }),
       broken: fc.boolean(),
-      spillMeanwhile: fc.boolean(),
+      meanwhile: fc.subarray(['spill', 'acknowledge', 'resolve'] as const),
       rewind: fc.boolean(),
     }),
   },
@@ -95,10 +99,11 @@ class Model {
     this.#at = this.#readable.findIndex((kv) => kv.commitTs === end?.commitTs && kv.startTs === end.startTs)
   }
 
-  /** Everything that was read counts as acknowledged, but for the last commitTs. */
-  release(): number {
+  /** Everything that was read counts as acknowledged, but for the last commitTs and what the cursor may still give. */
+  release(peeked: Ts | undefined): number {
     const read = this.#readable[this.#at - 1]
-    if (read !== undefined) this.checkpoint = Math.max(this.checkpoint, Number(read.commitTs) - 1)
+    if (read !== undefined)
+      this.checkpoint = Math.max(this.checkpoint, Math.min(Number(read.commitTs), Number(peeked ?? maxTs)) - 1)
     return this.checkpoint
   }
 
@@ -117,73 +122,85 @@ test('whatever spills, breaks and is set back: a cursor gives what is resolved, 
     process.nextTick(callback, Object.assign(new Error('i/o error'), { code: 'EIO' }), 0)
   })
   await fc.assert(
-    fc.asyncProperty(fc.array(action, { maxLength: 60 }), fc.integer({ min: 2, max: 6 }), async (actions, fanIn) => {
-      const opened = openSorter(96 * 1024, fanIn)
-      const { sorter } = opened
-      const model = new Model()
-      let cursor = sorter.cursor(zeroTs)
-      const readOnce = async (
-        limit: number,
-        maxBytes: number,
-        meanwhile?: () => void,
-      ): Promise<RawBatch | undefined> => {
-        const peeked = cursor.peek()
-        const reading = cursor.next(ts(limit), maxBytes, signal)
-        meanwhile?.()
-        const batch = await reading
-        model.check(batch, Math.min(limit, model.resolved))
-        if (batch !== undefined) assert.ok((peeked ?? maxTs) <= (kvsOf(batch.rows)[0]?.commitTs ?? zeroTs))
-        return batch
-      }
-      for (const step of actions) {
-        if (step.type === 'add') {
-          const kvs = step.rows.map(({ ahead, startBack, key, op, size }) =>
-            model.add(rawKv(model.resolved + ahead - startBack, model.resolved + ahead, key, op, size)),
-          )
-          addAll(sorter, kvs)
-          opened.relieve()
-        } else if (step.type === 'resolve') {
-          model.resolve(step.by)
+    fc.asyncProperty(
+      fc.array(action, { maxLength: 60, size: 'max' }),
+      fc.integer({ min: 2, max: 6 }),
+      async (actions, fanIn) => {
+        const opened = openSorter(96 * 1024, fanIn)
+        const { sorter } = opened
+        const model = new Model()
+        let cursor = sorter.cursor(zeroTs)
+        const resolve = (by: number): void => {
+          model.resolve(by)
           sorter.resolve(ts(model.resolved))
-        } else if (step.type === 'spill') {
-          opened.spill()
-        } else if (step.type === 'read') {
-          broken = step.broken
-          let batch: RawBatch | undefined
-          try {
-            batch = await readOnce(
-              model.resolved - step.below,
-              step.maxBytes,
-              step.spillMeanwhile ? () => opened.spill() : undefined,
-            )
-          } catch (error) {
-            assert.ok(
-              broken && error instanceof Error && 'code' in error && error.code === 'CDC:ErrRunFileIO',
-              String(error),
-            )
-          }
-          broken = false
-          if (batch?.part === 'last' && step.rewind) {
-            cursor.rewindTransaction()
-            model.rewind()
-          }
-        } else if (step.type === 'release') {
-          sorter.release(ts(model.release()))
-        } else {
-          cursor[Symbol.dispose]()
-          cursor = sorter.cursor(ts(model.checkpoint))
-          model.setBack()
         }
-        assert.ok(opened.quota.used().before < 96 * 1024)
-      }
-      model.resolve(100)
-      sorter.resolve(ts(model.resolved))
-      while ((await readOnce(model.resolved, 1000)) !== undefined);
-      sorter.release(ts(model.resolved))
-      assert.equal(opened.files.bytes, 0)
-      opened.close()
-    }),
-    { numRuns: 300 },
+        const readOnce = async (
+          limit: number,
+          maxBytes: number,
+          meanwhile: (peeked: Ts | undefined) => void = () => {},
+        ): Promise<RawBatch | undefined> => {
+          const peeked = cursor.peek()
+          const resolved = model.resolved
+          const reading = cursor.next(ts(limit), maxBytes, signal)
+          // Reading a block, and even more a merge of runs, takes many turns.
+          reading.catch(() => {})
+          await yieldToEvents()
+          meanwhile(peeked)
+          const batch = await reading
+          model.check(batch, Math.min(limit, resolved))
+          if (batch !== undefined) assert.ok((peeked ?? maxTs) <= (kvsOf(batch.rows)[0]?.commitTs ?? zeroTs))
+          return batch
+        }
+        for (const step of actions) {
+          if (step.type === 'add') {
+            const kvs = step.rows.map(({ ahead, startBack, key, op, size }) =>
+              model.add(rawKv(model.resolved + ahead - startBack, model.resolved + ahead, key, op, size)),
+            )
+            addAll(sorter, kvs)
+            opened.relieve()
+          } else if (step.type === 'resolve') {
+            resolve(step.by)
+          } else if (step.type === 'spill') {
+            opened.spill()
+          } else if (step.type === 'read') {
+            broken = step.broken
+            let batch: RawBatch | undefined
+            try {
+              batch = await readOnce(model.resolved - step.below, step.maxBytes, (peeked) => {
+                if (step.meanwhile.includes('spill')) opened.spill()
+                if (step.meanwhile.includes('acknowledge')) sorter.release(ts(model.release(peeked)))
+                if (step.meanwhile.includes('resolve')) resolve(1)
+              })
+            } catch (error) {
+              assert.ok(
+                broken && error instanceof Error && 'code' in error && error.code === 'CDC:ErrRunFileIO',
+                String(error),
+              )
+            }
+            // What is read ahead breaks too.
+            await yieldToEvents()
+            broken = false
+            if (batch?.part === 'last' && step.rewind) {
+              cursor.rewindTransaction()
+              model.rewind()
+            }
+          } else if (step.type === 'release') {
+            sorter.release(ts(model.release(cursor.peek())))
+          } else {
+            cursor[Symbol.dispose]()
+            cursor = sorter.cursor(ts(model.checkpoint))
+            model.setBack()
+          }
+          assert.ok(opened.quota.used().before < 96 * 1024)
+        }
+        resolve(100)
+        while ((await readOnce(model.resolved, 1000)) !== undefined);
+        sorter.release(ts(model.resolved))
+        assert.equal(opened.files.bytes, 0)
+        opened.close()
+      },
+    ),
+    { numRuns: 150 },
   )
 })
 
@@ -235,5 +252,28 @@ test('more runs than may be read side by side are merged first', async () => {
     rows.map(showRow),
     Array.from({ length: 4000 }, (_, at) => `${11 + Math.floor(at / 20)}/${10 + Math.floor(at / 20)}/3/${at % 20}`),
   )
+  opened.close()
+})
+
+test('the checkpoint frees runs behind the cursor while others are merged', async () => {
+  const opened = openSorter(1 << 20, 2)
+  const { sorter } = opened
+  const cursor = sorter.cursor(zeroTs)
+  const rowsAt = (commitTs: number, count: number): RawKv[] =>
+    Array.from({ length: count }, (_, key) => rawKv(1, commitTs, key, 3, 300))
+  for (const commitTs of [20, 30, 40, 50]) addAll(sorter, rowsAt(commitTs, 20))
+  opened.spill()
+  addAll(sorter, rowsAt(25, 40))
+  sorter.resolve(ts(35))
+  assert.equal((await drain(cursor)).length, 80)
+  // All of it was read already.
+  opened.spill()
+  addAll(sorter, rowsAt(45, 20))
+  opened.spill()
+  sorter.resolve(ts(60))
+  const reading = drain(cursor)
+  sorter.release(ts(29))
+  assert.equal((await reading).length, 60)
+  sorter.release(ts(60))
   opened.close()
 })
