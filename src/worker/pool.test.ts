@@ -8,9 +8,32 @@ import { type Clock, systemClock } from '../base/clock.ts'
 import { createFence } from '../base/fence.ts'
 import { silentLog } from '../base/log.ts'
 import { createDiskMemory } from '../spill/disk-quota.ts'
-import { openWorkerPool } from './pool.ts'
+import { openWorkerPool, type PoolOptions } from './pool.ts'
 
 const { signal } = new AbortController()
+
+const startOf = (pd: string, directory: string): PoolOptions['start'] => ({
+  pdEndpoints: [pd],
+  security: {},
+  keyspace: '',
+  fence: createFence().shared,
+  failPoints: '',
+  captureAddress: '127.0.0.1:8300',
+  clusterId: 'default',
+  runFiles: { directory, disk: createDiskMemory(1 << 20) },
+})
+
+test('a thread is replaced although its files cannot be removed', async () => {
+  await using cluster = await startCluster()
+  // No system takes such a path.
+  const start = startOf(cluster.pd, '\0')
+  await using pool = await openWorkerPool({ workers: 1, start, log: silentLog, clock: systemClock }, signal)
+  const heard: string[] = []
+  using _listening = pool.listen(7n, (_, { type }) => heard.push(type))
+  pool.replace(0)
+  await waitFor('the next thread', () => heard.length === 2)
+  assert.deepEqual(heard, ['worker-lost', 'worker-started'])
+})
 
 test('a lost thread is told and replaced, what is posted then reaches the next one; quick deaths make it wait', async () => {
   await using cluster = await startCluster()
@@ -22,16 +45,7 @@ test('a lost thread is told and replaced, what is posted then reaches the next o
       pauses.push(ms)
     },
   }
-  const start = {
-    pdEndpoints: [cluster.pd],
-    security: {},
-    keyspace: '',
-    fence: createFence().shared,
-    failPoints: '',
-    captureAddress: '127.0.0.1:8300',
-    clusterId: 'default',
-    runFiles: { directory: directory.path, disk: createDiskMemory(1 << 20) },
-  }
+  const start = startOf(cluster.pd, directory.path)
   await using pool = await openWorkerPool({ workers: 2, start, log: silentLog, clock }, signal)
   const heard: string[] = []
   using _listening = pool.listen(7n, (worker, message) => {

@@ -123,8 +123,7 @@ class Pool implements WorkerPool {
       if (!first) this.#tell(index, { type: 'worker-started' })
       const message = await ended
       this.#threads[index] = undefined
-      const { directory, disk } = this.#options.start.runFiles
-      removeRuns(join(directory, String(index)), openDiskQuota(disk))
+      this.#removeRuns(index)
       ready.reject(new Error(message))
       if (signal.aborted) return
       log.error('a data worker ended, it is replaced', { worker: index, message })
@@ -132,6 +131,17 @@ class Pool implements WorkerPool {
       shortLives = clock.monotonic() - began < SHORT_LIFE_MS ? shortLives + 1 : 0
       if (shortLives <= 1) continue
       await clock.sleep(backoffMs(shortLives - 1, PAUSE_BASE_MS, PAUSE_CAP_MS), signal).catch(() => {})
+    }
+  }
+
+  /** What the thread had on disk; what cannot be removed goes with the process. */
+  #removeRuns(index: number): void {
+    const { log, start } = this.#options
+    const { directory, disk } = start.runFiles
+    try {
+      removeRuns(join(directory, String(index)), openDiskQuota(disk))
+    } catch (error) {
+      log.warn('run files of an ended data worker could not be removed', { worker: index, error })
     }
   }
 
