@@ -45,13 +45,15 @@ export class FeedHolder implements Holder {
     const writer = new BlockWriter()
     let number = 0
     for (const feed of feeds) {
-      const positions = unmatched.sortedPositionsOf(feed)
+      const positions = unmatched.sortedPositionsOf(feed).filter((position) => {
+        unmatched.load(position, row)
+        // Rollbacks are small, and needed until the end of the scan.
+        return (row.came & Came.rollback) === 0
+      })
       if (positions.length === 0) continue
       const index = new PartIndex()
       for (const position of positions) {
         unmatched.load(position, row)
-        // One that was rolled back while its region is scanned: not worth the disk.
-        if ((row.came & Came.rollback) !== 0) continue
         if (!writer.add(row)) {
           yield* taken(writer)
           number++

@@ -37,7 +37,7 @@ const vectors: { matcher_scenarios: { readonly cases: readonly Scenario[] } } = 
   readFileSync(join(import.meta.dirname, 'vectors', 'upstream.json'), 'utf8'),
 )
 
-function newFeed(startTs = 0, resolvedTs = startTs) {
+function newFeed(startTs = 0, resolvedTs = startTs, unmatched = new UnmatchedRows()) {
   const range = { start: encodeBytes(Buffer.of(0)), end: encodeBytes(Buffer.of(0x7f)) }
   const result = new RangeLock(range, Ts(BigInt(resolvedTs))).lock(range.start, range.end, 1n, 1n)
   assert.ok(result.status === 'locked')
@@ -45,7 +45,7 @@ function newFeed(startTs = 0, resolvedTs = startTs) {
   const row = new RawRow()
   const owner = {
     startTs: Ts(BigInt(startTs)),
-    unmatched: new UnmatchedRows(),
+    unmatched,
     keyPrefixLength: 0,
     row,
     give: () => void out.push(plainRow(row.toRawKv())),
@@ -226,6 +226,34 @@ test('a transaction that is rolled back gives its disk back', () => {
   give(feed, { type: 'ROLLBACK', start_ts: 1, key: 'b' })
   assert.equal(files.bytes, 0)
   assert.equal(feed.feed.resolve(Ts(9n)), true)
+})
+
+test('blocks are counted right behind a region that has only rollbacks', async () => {
+  using files = openTestRunFiles()
+  const scanning = newFeed()
+  const feed = newFeed(0, 0, scanning.owner.unmatched)
+  const feeds = new Set([scanning.feed, feed.feed])
+  const holder = new FeedHolder({ ...feed.owner, feeds, spilled() {} })
+  const of = { start_ts: 1, key: 'k', op: 'PUT' } as const
+  give(scanning, { type: 'ROLLBACK', start_ts: 1, key: 'a' })
+  give(feed, { type: 'INITIALIZED' }, { type: 'PREWRITE', ...of, value: 'v' })
+  spillAll(holder, files)
+  give(feed, { type: 'COMMIT', ...of, commit_ts: 5 })
+  assert.equal((await resolve(feed, 5)).length, 1)
+  for (const one of feeds) one.close()
+  assert.deepEqual([files.bytes, feed.owner.charged, feed.owner.unmatched.bytes], [0, 0, 0])
+})
+
+test('a rollback that came while its region is scanned is remembered, whatever goes to disk', async () => {
+  using files = openTestRunFiles()
+  const feed = newFeed()
+  const prewrite = { type: 'PREWRITE', value: 'v', op: 'PUT' } as const
+  give(feed, { ...prewrite, start_ts: 1, key: 'on disk' }, { type: 'ROLLBACK', start_ts: 2, key: 'later' })
+  spillAll(feed.holder, files)
+  give(feed, { ...prewrite, start_ts: 2, key: 'later' }, { type: 'ROLLBACK', start_ts: 1, key: 'on disk' })
+  spillAll(feed.holder, files)
+  assert.deepEqual(give(feed, { type: 'INITIALIZED' }), [])
+  assert.deepEqual([files.bytes, feed.owner.charged, feed.owner.unmatched.bytes], [0, 0, 0])
 })
 
 test('what cannot be read back is an error, and the region stays where it was', async () => {

@@ -105,8 +105,10 @@ export class RegionFeed implements RowList {
     const spilled = this.#spilled
     if (spilled !== undefined && (spilled.joining || spilled.holdsBack(ts))) {
       if (ts > spilled.wantedTs) spilled.wantedTs = ts
-      if (!spilled.joining) this.#owner.join(this)
-      spilled.joining = true
+      if (!spilled.joining) {
+        spilled.joining = true
+        this.#owner.join(this)
+      }
       return false
     }
     this.hold.ts = ts
@@ -262,6 +264,7 @@ export class RegionFeed implements RowList {
     for (const position of ended) {
       rows.load(position, unmatched)
       rows.free(position)
+      if ((unmatched.came & Came.rollback) !== 0) this.#spilled?.rollback(unmatched)
       const joined = (unmatched.came & Came.prewrite) !== 0 && (unmatched.came & Came.commit) !== 0
       if (joined && !this.#owner.stopped) this.#join(unmatched, unmatched.commitHigh, unmatched.commitLow, unmatched.op)
     }

@@ -113,8 +113,8 @@ export class SpilledPart {
   /** A prewrite of a transaction was rolled back; true when it held one. With its last one the transaction is done. */
   rollback(high: number, low: number): boolean {
     const at = this.#find(high, low)
-    const left = this.#words[at + PREWRITES] ?? 0
-    if (at < 0 || left === 0) return false
+    const left = at < 0 ? 0 : (this.#words[at + PREWRITES] ?? 0)
+    if (left === 0) return false
     this.#words[at + PREWRITES] = left - 1
     if (left === 1 && this.#words[at + COMMIT_LOW] === 0 && this.#words[at + COMMIT_HIGH] === 0) this.#finish(at)
     return true
@@ -232,8 +232,8 @@ export class SpilledRows {
   }
 
   /** A prewrite that is not in memory was rolled back. */
-  rollback(row: RowCursor): void {
-    const part = this.#parts.find((one) => one.rollback(row.startHigh, row.startLow))
+  rollback({ startHigh, startLow }: UnmatchedRow | RowCursor): void {
+    const part = this.#parts.find((one) => one.rollback(startHigh, startLow))
     if (part?.done === true) this.#look()
   }
 

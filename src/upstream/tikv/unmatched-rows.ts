@@ -119,7 +119,7 @@ export class UnmatchedRows {
 
   /**
    * Takes a PREWRITE. A second one of its transaction and key replaces the first, unless it is empty (a rewritten lock) or
-   * of a smaller generation.
+   * of a smaller generation. What was rolled back stays so.
    */
   prewrite(list: RowList, row: RowCursor): void {
     const hash = hashOf(row)
@@ -128,7 +128,9 @@ export class UnmatchedRows {
     if (known !== NONE) {
       const { words } = this.#chunkOf(known)
       const at = wordsAt(known)
-      const first = ((words[at + STATE] ?? 0) & Came.prewrite) === 0
+      const state = words[at + STATE] ?? 0
+      if ((state & (Came.rollback | Came.commit)) === Came.rollback) return
+      const first = (state & Came.prewrite) === 0
       const older = generation < (words[at + GENERATION] ?? 0) >>> 0
       if (!first && (row.valueAt === row.valueEnd || older)) return
       this.#releaseBytes(words, at)
@@ -145,7 +147,7 @@ export class UnmatchedRows {
     words[at + OLD_END] = row.oldEnd
   }
 
-  /** Remembers a COMMIT or ROLLBACK that cannot be joined yet; `came` are its bits. */
+  /** Remembers a COMMIT or ROLLBACK that cannot be joined yet; `came` are its bits. A rollback leaves only the key. */
   end(list: RowList, row: RowCursor, came: number): void {
     const hash = hashOf(row)
     let position = this.#size === 0 ? NONE : this.#find(row, hash)
@@ -155,6 +157,11 @@ export class UnmatchedRows {
     }
     const { words } = this.#chunkOf(position)
     const at = wordsAt(position)
+    if (came === Came.rollback && words[at + STATE] === Came.prewrite) {
+      this.#releaseBytes(words, at)
+      this.#place(position, row)
+      words[at + STATE] = words[at + VALUE_AT] = words[at + VALUE_END] = words[at + OLD_AT] = words[at + OLD_END] = 0
+    }
     words[at + STATE] = (words[at + STATE] ?? 0) | came | (row.op << 4)
     words[at + COMMIT_HIGH] = row.commitHigh
     words[at + COMMIT_LOW] = row.commitLow
@@ -368,9 +375,8 @@ export class UnmatchedRows {
     for (const word of FIELDS) {
       const begin = words[at + word] ?? 0
       const end = words[at + word + 1] ?? 0
-      if (begin === end) continue
-      words[at + word] = begin + shift
-      words[at + word + 1] = end + shift
+      words[at + word] = begin === end ? 0 : begin + shift
+      words[at + word + 1] = begin === end ? 0 : end + shift
     }
   }
 
