@@ -24,6 +24,7 @@ export class Spiller {
   readonly quota: Quota
   readonly files: RunFiles
   readonly #holders = new Set<Holder>()
+  #spilling = false
 
   constructor(quota: Quota, files: RunFiles) {
     this.quota = quota
@@ -38,9 +39,19 @@ export class Spiller {
 
   /**
    * Spills where memory before the cursor is short, and returns when that is written. Throws what {@link RunFiles.write} throws:
-   * then every holder still has what it had.
+   * then every holder still has what it had. A holder that asks again while it is told of its segment has no effect.
    */
   relieve(): void {
+    if (this.#spilling) return
+    this.#spilling = true
+    try {
+      this.#relieve()
+    } finally {
+      this.#spilling = false
+    }
+  }
+
+  #relieve(): void {
     const { limitBytes } = this.quota
     const { before, after } = this.quota.used()
     if (!this.quota.crowded()) return
