@@ -23,7 +23,7 @@ import { Spiller } from '../spill/spiller.ts'
 import { encodeBytes, intHandle, recordKey, tableRecordRange } from '../tidb/key.ts'
 import { encodeRow } from '../tidb/row-encoder.ts'
 import { parseTableInfo } from '../tidb/table-info-json.ts'
-import { Ts } from '../tidb/ts.ts'
+import { Ts, zeroTs } from '../tidb/ts.ts'
 import type { EventFeed, FeedSink } from '../upstream/tikv/feed.ts'
 import { ChangefeedRun } from './changefeed-run.ts'
 import { ChangefeedMetrics } from './metrics.ts'
@@ -129,6 +129,8 @@ interface Harness extends AsyncDisposable {
   addTable(id: number, checkpoint: number): void
   grant(to: number, tables?: [number, number][]): void
   acknowledge(count?: number): Promise<void>
+  /** Whatever lies in memory goes to disk. */
+  spill(): void
   progress(): Progress | undefined
   /** How often the sink cannot be opened, from the first time on. */
   openFails(times: number): void
@@ -148,7 +150,7 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole(), disk
   const shared = createQuotaMemory(quotaBytes)
   const quota = openQuota(shared)
   const disk = openDiskQuota(createDiskMemory(diskBytes))
-  const files = new RunFiles(join(folder, String(++started)), disk)
+  const spiller = new Spiller(quota, new RunFiles(join(folder, String(++started)), disk))
   let opens = 0
   let failures = failFirstOpen
   let spanSeq = 0
@@ -174,7 +176,7 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole(), disk
       sinks.push(sink)
       return sink
     },
-    spiller: new Spiller(quota, files),
+    spiller,
     protocol: {
       compile: () => ({
         encode({ after, commitTs }, partition, out) {
@@ -247,6 +249,11 @@ function start(quotaBytes = 1 << 28, failFirstOpen = 0, sink = blackhole(), disk
     },
     openFails(times) {
       failures = times
+    },
+    spill() {
+      quota.addBefore(quotaBytes)
+      spiller.relieve()
+      quota.addBefore(-quotaBytes)
     },
     async acknowledge(count = Infinity) {
       for (let left = count; left > 0; left--) {
@@ -551,7 +558,8 @@ test('what is acknowledged while a run closes removes nothing more', async () =>
   assert.deepEqual(harness.quota.used(), { before: 0, after: 0 })
 })
 
-test('whatever breaks in between: every row is delivered, per key in commit order, none above the grant, and memory is freed', async () => {
+test('whatever breaks in between: every row is delivered, per key in commit order, none above the grant, and memory is freed', async (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] })
   const step = fc.oneof(
     {
       weight: 4,
@@ -568,14 +576,23 @@ test('whatever breaks in between: every row is delivered, per key in commit orde
     },
     { weight: 2, arbitrary: fc.record({ type: fc.constant('grant' as const) }) },
     { weight: 1, arbitrary: fc.record({ type: fc.constant('break' as const) }) },
+    { weight: 2, arbitrary: fc.record({ type: fc.constant('spill' as const) }) },
+    { weight: 3, arbitrary: fc.record({ type: fc.constant('tick' as const) }) },
   )
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+    fc.asyncProperty(fc.array(step, { maxLength: 60, size: 'max' }), async (steps) => {
       await using harness = start()
       const written = new Map<string, { commit: number; table: number }>()
       let now = 101
       let granted = 0
       for (const table of [1, 2, 3]) harness.addTable(table, 100)
+      const tick = (): void => {
+        t.mock.timers.tick(50)
+        const checkpointTs = harness.progress()?.checkpointTs ?? zeroTs
+        const delivered = new Set(harness.delivered)
+        for (const [text, { commit }] of written)
+          assert.ok(commit > checkpointTs || delivered.has(text), `${text} is missing below checkpoint ${checkpointTs}`)
+      }
       for (const action of steps) {
         if (action.type === 'write') {
           const rows = Array.from({ length: action.rows }, (_, at) => {
@@ -593,6 +610,11 @@ test('whatever breaks in between: every row is delivered, per key in commit orde
         } else if (action.type === 'grant') {
           granted = now++
           harness.grant(granted)
+        } else if (action.type === 'spill') {
+          harness.spill()
+        } else if (action.type === 'tick') {
+          tick()
+          await turn()
         } else {
           const sink = harness.sinks.at(-1)
           if (sink === undefined) continue
@@ -605,6 +627,7 @@ test('whatever breaks in between: every row is delivered, per key in commit orde
       harness.grant(now + 10)
       await until(() => {
         void harness.acknowledge()
+        tick()
         return harness.progress()?.checkpointTs === BigInt(now + 10)
       }, 'the end')
       assert.deepEqual(new Set(harness.delivered), new Set(written.keys()))
@@ -628,14 +651,18 @@ test('a transaction larger than a batch survives the loss of the sink at any of 
     const insert = { ...row(1, id, 120, id), startTs: ts(105) }
     return id % 2 === 0 ? insert : { ...insert, value: undefined, oldValue: insert.value }
   })
-  for (let breakAt = 0; breakAt < 4; breakAt++) {
+  for (const [breakAt, spills] of [0, 1, 2, 3].flatMap((at) => [[at, false] as const, [at, true] as const])) {
     await using harness = start()
     harness.addTable(1, 100)
-    for (const kv of rows) harness.feed.of(1).row(rowOf(kv))
+    for (const [at, kv] of rows.entries()) {
+      harness.feed.of(1).row(rowOf(kv))
+      if (spills && at % 3000 === 0) harness.spill()
+    }
     harness.feed.of(1).resolved(ts(130))
     harness.grant(130)
     await until(() => (harness.sinks.at(-1)?.open.length ?? 0) > breakAt, 'the pieces')
     await harness.acknowledge(breakAt)
+    if (spills) harness.spill()
     const sink = harness.sinks.at(-1)
     if (sink !== undefined) {
       sink.broken = new CdcError('CDC:ErrKafkaSendMessage', 'broken')
