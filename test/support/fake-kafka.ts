@@ -10,6 +10,8 @@ export type Fault =
   | 'lost'
   /** It is appended, and the connection breaks. */
   | 'unanswered'
+  /** It is never answered, and appended behind the third request after it, whoever sends that. */
+  | 'late'
   /** The broker answers for each partition with this error code, and appends nothing. */
   | { readonly errorCode: number }
   /** The broker forgets all producers first. */
@@ -49,6 +51,8 @@ export async function startFakeKafka(options: FakeKafkaOptions = {}): Promise<Fa
   const topicOf = (name: string): FakeTopic => topics.getOrInsertComputed(name, () => newTopic(partitions))
   const metadataRequests: number[] = []
   const sockets = new Set<Socket>()
+  /** Requests, and behind which one they are appended. */
+  let late: { readonly request: Reader; readonly behind: number }[] = []
   let produced = 0
   let nextProducerId = 7n
   let away = false
@@ -64,15 +68,16 @@ export async function startFakeKafka(options: FakeKafkaOptions = {}): Promise<Fa
       pending = Buffer.concat([pending, chunk])
       while (pending.length >= 4 && pending.length >= 4 + pending.readInt32BE(0)) {
         const size = pending.readInt32BE(0)
-        const answer = handle(Reader.from(pending.subarray(4, 4 + size)))
+        const answer = handle(pending.subarray(4, 4 + size))
         pending = pending.subarray(4 + size)
         if (answer === 'close') return void socket.destroy()
-        socket.write(answer)
+        if (answer !== 'silence') socket.write(answer)
       }
     })
   })
 
-  function handle(request: Reader): Buffer | 'close' {
+  function handle(bytes: Buffer): Buffer | 'close' | 'silence' {
+    const request = Reader.from(bytes)
     const apiKey = request.readInt16()
     request.readInt16()
     const body = Writer.create().appendInt32(request.readInt32())
@@ -81,7 +86,17 @@ export async function startFakeKafka(options: FakeKafkaOptions = {}): Promise<Fa
     else if (apiKey === 22)
       body.appendInt32(0).appendInt16(initProducerError).appendInt64(nextProducerId++).appendInt16(0)
     else if (apiKey === 32) describe(request, body)
-    else if (apiKey === 0 && !produce(request, body)) return 'close'
+    else if (apiKey === 0) {
+      const fault = faultOf(produced++)
+      if (fault === 'late') {
+        late.push({ request, behind: produced + 3 })
+        return 'silence'
+      }
+      const answered = produce(request, body, fault)
+      for (const held of late) if (held.behind <= produced) produce(held.request, Writer.create(), 'none')
+      late = late.filter(({ behind }) => behind > produced)
+      if (!answered) return 'close'
+    }
     return body.prependLength().buffer
   }
 
@@ -109,8 +124,7 @@ export async function startFakeKafka(options: FakeKafkaOptions = {}): Promise<Fa
     }
   }
 
-  function produce(request: Reader, body: Writer): boolean {
-    const fault = faultOf(produced++)
+  function produce(request: Reader, body: Writer, fault: Fault): boolean {
     if (fault === 'lost') return false
     if (fault === 'forget') for (const topic of topics.values()) topic.producers.clear()
     request.readNullableString(false)

@@ -202,3 +202,44 @@ test('whatever fails, every partition holds all messages in order, once', async 
     { numRuns: 40 },
   )
 })
+
+test('whatever a dead sink still has on its way, its successor is not overtaken', async () => {
+  const fault = fc.constantFrom<Fault>('none', 'none', 'late', 'late', 'lost', 'unanswered', { errorCode: 7 })
+  const lives = fc.array(fc.nat(15), { minLength: 1, maxLength: 4 })
+  await fc.assert(
+    fc.asyncProperty(fc.array(fault, { maxLength: 10 }), lives, async (script, turns) => {
+      await using broker = await startFakeKafka({ faultOf: (request) => script[request] ?? 'none' })
+      const settings = kafkaSettings(broker.bootstrap, { topic: 't', writeTimeoutMs: 50, readTimeoutMs: 50 })
+      const context = sinkContext({ clock: impatient, memory: {} })
+      await using sinks = new AsyncDisposableStack()
+      let acknowledged = 0
+      for (let life = 0; acknowledged < 40; life++) {
+        // The next one begins while this one is still being closed.
+        const sink = sinks.use(openKafkaRowSink(settings, context))
+        const killed = new AbortController()
+        const writes: Promise<void>[] = []
+        let failed = false
+        const write = (value: number): Promise<void> =>
+          sink.write(batchOf([String(value)]), killed.signal).then(
+            () => void acknowledged++,
+            () => void (failed = true),
+          )
+        for (let value = acknowledged; value < 40; value++) {
+          writes.push(write(value))
+          if (value % 2 === 0) await new Promise((resolve) => setImmediate(resolve))
+        }
+        for (let left = turns[life] ?? Infinity; left > 0 && acknowledged < 40 && !failed; left--)
+          await new Promise((resolve) => setImmediate(resolve))
+        killed.abort(new Error('killed'))
+        await Promise.all(writes)
+      }
+      const log = (broker.log[0] ?? []).map(Number)
+      assert.equal(log.at(-1), 39)
+      for (const [at, value] of log.entries()) {
+        const before = log[at - 1] ?? -1
+        assert.ok(value <= before + 1, `${value} follows ${before} in ${log.join()}`)
+      }
+    }),
+    { numRuns: 40 },
+  )
+})
