@@ -95,11 +95,12 @@ export class Cluster implements Disposable {
     const key = `${address.host}:${address.port}`
     const known = this.#connections.get(key)
     if (known !== undefined) return known
-    const opening = this.#open(address, () => {
+    const forget = (): void => {
       if (this.#connections.get(key) === opening) this.#connections.delete(key)
-    })
+    }
+    const opening = this.#open(address, forget)
     this.#connections.set(key, opening)
-    opening.catch(() => this.#connections.delete(key))
+    opening.catch(forget)
     return opening
   }
 
