@@ -4,28 +4,11 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 
 import { CdcError } from '../../base/errors.ts'
-import type { RawKv } from '../../event/raw-kv.ts'
-import { RawRow } from '../../event/raw-row.ts'
-import { Event_Entries, Event_LogType, Event_Row_OpType } from '../../proto/cdcpb.ts'
-import { encodeBytes } from '../../tidb/key.ts'
 import { Ts } from '../../tidb/ts.ts'
-import { RowCursor } from './change-data.ts'
+import { give, newFeed, resolve, type Row } from '../../../test/support/region-rows.ts'
 import { openTestRunFiles, spillAll } from '../../../test/support/spilling-feed.ts'
 import { FeedHolder } from './feed-holder.ts'
-import { RangeLock } from './range-lock.ts'
-import { RegionFeed } from './region-feed.ts'
-import { UnmatchedRows } from './unmatched-rows.ts'
 
-interface Row {
-  readonly type: keyof typeof Event_LogType
-  readonly start_ts?: number
-  readonly commit_ts?: number
-  readonly key?: string
-  readonly value?: string
-  readonly old_value?: string
-  readonly generation?: number
-  readonly op?: keyof typeof Event_Row_OpType
-}
 interface Scenario {
   readonly name: string
   readonly start_ts: number
@@ -36,66 +19,6 @@ interface Scenario {
 const vectors: { matcher_scenarios: { readonly cases: readonly Scenario[] } } = JSON.parse(
   readFileSync(join(import.meta.dirname, 'vectors', 'upstream.json'), 'utf8'),
 )
-
-function newFeed(startTs = 0, resolvedTs = startTs, unmatched = new UnmatchedRows()) {
-  const range = { start: encodeBytes(Buffer.of(0)), end: encodeBytes(Buffer.of(0x7f)) }
-  const result = new RangeLock(range, Ts(BigInt(resolvedTs))).lock(range.start, range.end, 1n, 1n)
-  assert.ok(result.status === 'locked')
-  const out: unknown[] = []
-  const row = new RawRow()
-  const owner = {
-    startTs: Ts(BigInt(startTs)),
-    unmatched,
-    keyPrefixLength: 0,
-    row,
-    give: () => void out.push(plainRow(row.toRawKv())),
-    stopped: false,
-    joins: 0,
-    join: () => void owner.joins++,
-    advanced() {},
-    charged: 0,
-    charge: (bytes: number) => void (owner.charged += bytes),
-  }
-  const region = { id: 1n, confVer: 1n, version: 1n, ...range, peers: [], leader: undefined }
-  const feed = new RegionFeed(region, result.hold, owner, { storeId: 1n, since: 0 })
-  return { owner, out, feed, holder: new FeedHolder({ ...owner, feeds: new Set([feed]), spilled() {} }) }
-}
-
-type TestFeed = ReturnType<typeof newFeed>
-
-/** Gives rows to a feed as one frame, which is overwritten afterwards. */
-function give({ feed, owner, out }: TestFeed, ...rows: Row[]): unknown[] {
-  const entries = rows.map((row) => ({
-    type: Event_LogType[row.type],
-    startTs: BigInt(row.start_ts ?? 0),
-    commitTs: BigInt(row.commit_ts ?? 0),
-    key: Buffer.from(row.key ?? ''),
-    value: Buffer.from(row.value ?? ''),
-    oldValue: Buffer.from(row.old_value ?? ''),
-    generation: BigInt(row.generation ?? 0),
-    opType: Event_Row_OpType[row.op ?? 'UNKNOWN'],
-  }))
-  const frame = Buffer.from(Event_Entries.encode(Event_Entries.fromPartial({ entries })).finish())
-  const cursor = new RowCursor()
-  cursor.reset(frame, 0, frame.length)
-  feed.handle(cursor)
-  owner.unmatched.retain()
-  frame.fill(0xee)
-  return out.splice(0)
-}
-
-function plainRow({ startTs, commitTs, key, value, oldValue }: RawKv): unknown {
-  const text = (bytes: Uint8Array | undefined): string => Buffer.from(bytes ?? []).toString()
-  const op = value === undefined ? 'DELETE' : 'PUT'
-  return {
-    start_ts: Number(startTs),
-    commit_ts: Number(commitTs),
-    key: text(key),
-    op,
-    value: text(value),
-    old_value: text(oldValue),
-  }
-}
 
 const FATAL = {
   'FATAL: prewrite not match': 'CDC:ErrPrewriteNotMatch',
@@ -116,13 +39,6 @@ for (const scenario of vectors.matcher_scenarios.cases) {
       } else assert.deepEqual(give(feed, step.in), step.out)
     }
   })
-}
-
-/** Goes to a resolved-ts, joining what lies on disk; gives the rows that came. */
-async function resolve({ feed, out }: TestFeed, ts: number): Promise<unknown[]> {
-  if (!feed.resolve(Ts(BigInt(ts)))) await feed.join()
-  assert.equal(feed.hold.ts, BigInt(ts))
-  return out.splice(0)
 }
 
 const byText = (rows: readonly unknown[]): string[] => rows.map((row) => JSON.stringify(row)).toSorted()

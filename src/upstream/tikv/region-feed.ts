@@ -169,7 +169,7 @@ export class RegionFeed implements RowList {
   }
 
   #joinSpilled(prewrite: UnmatchedRow | undefined, end: UnmatchedRow | undefined): void {
-    if (end === undefined) return
+    if (end === undefined || (prewrite !== undefined && isRewritten(prewrite, end))) return
     if (prewrite !== undefined) this.#join(prewrite, end.commitHigh, end.commitLow, end.op)
     // Before the end of the scan a commit can come whose row is scanned as a COMMITTED one.
     else if ((end.came & Came.early) === 0)
@@ -266,7 +266,8 @@ export class RegionFeed implements RowList {
       rows.free(position)
       if ((unmatched.came & Came.rollback) !== 0) this.#spilled?.rollback(unmatched)
       const joined = (unmatched.came & Came.prewrite) !== 0 && (unmatched.came & Came.commit) !== 0
-      if (joined && !this.#owner.stopped) this.#join(unmatched, unmatched.commitHigh, unmatched.commitLow, unmatched.op)
+      if (joined && !isRewritten(unmatched, unmatched) && !this.#owner.stopped)
+        this.#join(unmatched, unmatched.commitHigh, unmatched.commitLow, unmatched.op)
     }
   }
 
@@ -291,6 +292,13 @@ export class RegionFeed implements RowList {
     return new CdcError('CDC:ErrUnknownKVEventType', `region ${this.region.id} sent a change of unknown kind ${op}`)
   }
 }
+
+/**
+ * Before the end of the scan all that came of a prewrite can be its lock, rewritten without value by a heartbeat: the row
+ * was scanned as a COMMITTED one then.
+ */
+const isRewritten = (prewrite: UnmatchedRow, { came, op }: UnmatchedRow): boolean =>
+  op === RowOp.put && prewrite.valueEnd === prewrite.valueAt && (came & Came.early) !== 0
 
 /**
  * Does a row's raw key lie in a range of encoded keys? Servers since 7.0 filter themselves. The boundaries are decoded
