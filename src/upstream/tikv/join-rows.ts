@@ -94,6 +94,7 @@ export async function joinRows(
     return true
   }
   for (const source of sources) if (await advance(source)) live.push(source)
+  signal.throwIfAborted()
   let turnAt = performance.now()
   let least: RowSource[] = []
   for (let rows = 1; live.length > 0; rows++) {
