@@ -55,13 +55,24 @@ interface Harness {
 
 async function start(
   t: TestContext,
-  options: { tables: [number, number[]][]; checkpoint: number; barrier: number; target?: number; hangs?: boolean },
+  options: {
+    tables: [number, number[]][]
+    checkpoint: number
+    barrier: number
+    target?: number
+    hangs?: boolean
+    unreadable?: boolean
+  },
 ): Promise<Harness> {
   const events: string[] = []
   const posted: ToWorker[] = []
   const jobs: FinishedJob[] = []
   const stop = new AbortController()
   const tracker = fakeTracker(new Map(options.tables.map(([ts, ids]) => [BigInt(ts), ids.map(BigInt)])))
+  if (options.unreadable === true)
+    tracker.schemasFrom = () => {
+      throw new RangeError('no schema')
+    }
   let receive: (worker: number, message: ChangefeedMessage) => void = () => {}
   let changed = (): void => {}
   const feed = { resolvedTs: Ts(0n) }
@@ -135,7 +146,7 @@ async function start(
   const done = runChangefeed(partial as ChangefeedParts, stop.signal)
   done.catch(() => {})
   t.after(() => stop.abort())
-  await Promise.race([running.promise, done])
+  await Promise.race([running.promise, done.catch(() => {})])
   return {
     events,
     posted,
@@ -322,6 +333,15 @@ test('trouble in a worker ends the run with the same code, after every worker ha
     message: '[CDC:ErrDecodeRowToDatum]a row of table 1',
   })
   assert.equal(run.posted.at(-1)?.type, 'close-changefeed')
+})
+
+test('what fails at the beginning leaves nothing open in a worker', async (t) => {
+  const run = await start(t, { tables: [[0, [1]]], checkpoint: 100, barrier: 101, unreadable: true })
+  await assert.rejects(run.done, { message: 'no schema' })
+  assert.deepEqual(
+    run.posted.map(({ type }) => type),
+    ['open-changefeed', 'close-changefeed'],
+  )
 })
 
 test('a lost worker costs a repetition from the last checkpoint, while DDLs wait for it', async (t) => {

@@ -85,7 +85,8 @@ const LOSSES_WITHIN_MS = 60_000
  */
 export async function runChangefeed(parts: ChangefeedParts, signal: AbortSignal): Promise<void> {
   const borders = await surveyTables(parts, ddlStartTs(parts.checkpointTs, parts.minTableBarrierTs), signal)
-  await using control = new ChangefeedControl(parts, borders, signal)
+  await using control = new ChangefeedControl(parts, signal)
+  control.begin(borders)
   parts.onRunning(control)
   await control.run()
 }
@@ -123,7 +124,8 @@ class ChangefeedControl implements ChangefeedCommands, AsyncDisposable {
   /** Names of the tables replicated now: whose topics get watermarks. */
   #tableNames: readonly TableName[] = []
 
-  constructor(parts: ChangefeedParts, borders: ReadonlyMap<bigint, readonly Uint8Array[]>, signal: AbortSignal) {
+  /** Opens the changefeed in the workers, without tables. */
+  constructor(parts: ChangefeedParts, signal: AbortSignal) {
     this.#parts = parts
     this.#routes = createTableRoutes(parts.config.sink.dispatchers, parts.config)
     this.#signal = AbortSignal.any([signal, this.#stop.signal])
@@ -136,7 +138,12 @@ class ChangefeedControl implements ChangefeedCommands, AsyncDisposable {
     this.#barriers = barriersOf(startTs, [], parts.targetTs)
     this.#feed = parts.openDdlFeed(startTs, () => this.#guard(() => this.#step()))
     this.#spans = new SpanControl(parts, this.#signal, (work) => this.#guard(work))
-    this.#changeTables(startTs, parts.checkpointTs, borders)
+  }
+
+  /** Shares the tables out, cut at region `borders` where those are known. */
+  begin(borders: ReadonlyMap<bigint, readonly Uint8Array[]>): void {
+    const { checkpointTs, minTableBarrierTs } = this.#parts
+    this.#changeTables(ddlStartTs(checkpointTs, minTableBarrierTs), checkpointTs, borders)
   }
 
   moveTable(tableId: bigint): boolean {
