@@ -18,10 +18,8 @@ import type { Dispatcher } from '../dispatcher/dispatcher.ts'
 import type { ChangefeedId } from '../event/changefeed.ts'
 import { Messages } from '../event/encoded.ts'
 import type { Position, RawBatch } from '../event/raw-kv.ts'
-import { RawRow, type RawRows } from '../event/raw-row.ts'
+import type { RawRow } from '../event/raw-row.ts'
 import type { Filter } from '../filter/filter.ts'
-import type { IntegrityOptions } from '../mounter/integrity.ts'
-import { compileMounter } from '../mounter/mounter.ts'
 import type { RowSink } from '../sink/sink.ts'
 import { RowArena } from '../sorter/row-arena.ts'
 import { createSpanSorter } from '../sorter/sorter.ts'
@@ -30,9 +28,11 @@ import type { Spiller } from '../spill/spiller.ts'
 import { laterTs, maxTs, nextTs, type Ts, zeroTs } from '../tidb/ts.ts'
 import type { EventFeed, Subscription } from '../upstream/tikv/feed.ts'
 import { Bootstraps } from './bootstraps.ts'
+import { createTableCompiler } from './compile-table.ts'
 import { MemoryRelief } from './memory-relief.ts'
 import type { ChangefeedLook, ChangefeedMetrics } from './metrics.ts'
-import { compileRowPlan, type Pass, type RowPlan } from './row-plan.ts'
+import { planBatch, type PlannedRows } from './plan-batch.ts'
+import type { Pass, RowPlan } from './row-plan.ts'
 import { type InFlight, SpanRun } from './span-run.ts'
 import { SpanSet } from './span-set.ts'
 import { TableHistory } from './table-history.ts'
@@ -74,13 +74,6 @@ export interface SpanWork {
   readonly rows: number
 }
 
-/** Rows `from` up to `to` of a batch, all of one table version. */
-interface PlannedRows {
-  readonly plan: RowPlan
-  readonly from: number
-  readonly to: number
-}
-
 /** A changefeed's part in one worker: its spans, from the feed to the sink. */
 export class ChangefeedRun implements AsyncDisposable {
   readonly #parts: ChangefeedRunParts
@@ -91,6 +84,7 @@ export class ChangefeedRun implements AsyncDisposable {
   readonly #spans = new SpanSet()
   readonly #tables = new Map<bigint, TableHistory>()
   readonly #infos = new TableInfos()
+  readonly #compile: (schema: SchemaVersion) => Promise<RowPlan>
   /** Tables with schema versions that may be dropped some day. */
   readonly #changing = new Set<TableHistory>()
   readonly #ready: SpanRun[] = []
@@ -99,7 +93,6 @@ export class ChangefeedRun implements AsyncDisposable {
   /** Spans whose tables are announced before anything else. */
   readonly #unannounced: SpanRun[] = []
   readonly #wakeup = new Wakeup()
-  readonly #row = new RawRow()
   readonly #finished: Promise<void>
   readonly #ticker: NodeJS.Timeout
   #sink: RowSink | undefined
@@ -127,6 +120,12 @@ export class ChangefeedRun implements AsyncDisposable {
       clock: parts.clock,
       warn: (error) => this.#spansLeft(error),
       fail: (error) => this.#fail(error),
+    })
+    this.#compile = createTableCompiler({
+      ...parts,
+      infos: this.#infos,
+      partitionsOf: (topic) => this.#partitionsOf(topic),
+      signal: this.#stop.signal,
     })
     this.#bootstraps = openBootstraps(parts)
     parts.metrics.look = () => this.#look()
@@ -304,7 +303,9 @@ export class ChangefeedRun implements AsyncDisposable {
     let rows = 0
     let bytes = 0
     try {
-      const pieces = await this.#plan(span, batch)
+      const { tableId } = span.span
+      const table = this.#tables.get(tableId) ?? new TableHistory(tableId, this.#infos)
+      const pieces = await planBatch(batch.rows, table, this.#compile)
       const pass = span.beginPart(batch, pieces[0]?.plan.splits ?? false)
       bytes = this.#send(pieces, batch, pass, writes)
       // A transaction that is read twice counts once.
@@ -350,22 +351,6 @@ export class ChangefeedRun implements AsyncDisposable {
     }
   }
 
-  /** Cuts a batch where the table's schema changes. */
-  async #plan(span: SpanRun, { rows }: RawBatch): Promise<readonly PlannedRows[]> {
-    const table = this.#tables.get(span.span.tableId) ?? new TableHistory(span.span.tableId, this.#infos)
-    const pieces: PlannedRows[] = []
-    for (let from = 0; from < rows.length;) {
-      rows.read(from, this.#row)
-      const { commitTs } = this.#row
-      const plan = await table.planAt(commitTs, (schema) => this.#compile(schema))
-      const endTs = table.endOfPlan(commitTs)
-      const to = endTs === undefined ? rows.length : firstAbove(rows, from, endTs, this.#row)
-      pieces.push({ plan, from, to })
-      from = to
-    }
-    return pieces
-  }
-
   /** Encodes and hands to the sink; the acknowledgements are added to `writes`. Returns the bytes of the messages. */
   #send(pieces: readonly PlannedRows[], batch: RawBatch, pass: Pass, writes: Promise<void>[]): number {
     const { metrics } = this.#parts
@@ -399,7 +384,7 @@ export class ChangefeedRun implements AsyncDisposable {
       const table = this.#tables.get(span.span.tableId)
       if (span.removing || table === undefined) continue
       try {
-        this.#announce(bootstraps, await table.planAt(nextTs(span.checkpointTs), (schema) => this.#compile(schema)))
+        this.#announce(bootstraps, await table.planAt(nextTs(span.checkpointTs), this.#compile))
       } catch (error) {
         if (this.#sinkError === undefined) throw error
         this.#unannounced.unshift(span)
@@ -478,36 +463,6 @@ export class ChangefeedRun implements AsyncDisposable {
     await this.#parts.clock.sleep(backoffMs(this.#sinkFailures, SINK_RETRY_BASE_MS, SINK_RETRY_CAP_MS), signal)
   }
 
-  async #compile(schema: SchemaVersion): Promise<RowPlan> {
-    const { open, dispatcher, filter, protocol } = this.#parts
-    const table = this.#infos.tableOf(schema)
-    const topic = dispatcher.topicOf(table.schema, table.table)
-    const selection = dispatcher.selectColumns(table)
-    const partitions = await this.#partitionsOf(topic)
-    const shown = selection?.table ?? table
-    await protocol?.prepare?.(shown, topic, this.#stop.signal)
-    const integrity = this.#integrity()
-    return compileRowPlan({
-      table,
-      topic,
-      partitions,
-      mount: compileMounter(table, { timeZone: open.timeZone, integrity }),
-      ignores: filter.compileRowFilter(table),
-      partitionOf: dispatcher.compile(table, partitions),
-      encoder: protocol?.compile(shown),
-      selection,
-      splitUpdates: splitsUpdates(open),
-      // A checksum is over the values of a whole row.
-      stored:
-        integrity === undefined
-          ? {
-              timeZone: open.timeZone,
-              partitionOf: (cellOf) => dispatcher.compileStored(table, partitions, cellOf),
-            }
-          : undefined,
-    })
-  }
-
   /** A downstream that cannot be asked is a lost sink. */
   async #partitionsOf(topic: string): Promise<number> {
     try {
@@ -516,14 +471,6 @@ export class ChangefeedRun implements AsyncDisposable {
       this.#sinkLost(this.#sinkNumber, error)
       throw error
     }
-  }
-
-  #integrity(): IntegrityOptions | undefined {
-    const { open, log } = this.#parts
-    const { integrityCheckLevel, corruptionHandleLevel } = open.config.integrity
-    if (integrityCheckLevel !== 'correctness') return undefined
-    const onCorruption = corruptionHandleLevel === 'error' ? 'error' : 'warn'
-    return { onCorruption, report: (problem) => log.warn('a row is corrupted', { problem }) }
   }
 
   #tick(): void {
@@ -635,12 +582,6 @@ export class ChangefeedRun implements AsyncDisposable {
   }
 }
 
-/** Whether updates of a primary or unique key leave as a delete and an insert: each sink has its own switch. */
-function splitsUpdates({ sink, config }: OpenChangefeed): boolean {
-  const table = sink.scheme === 'storage' ? config.sink.cloudStorageConfig : config.sink.kafkaConfig
-  return table?.['outputRawChangeEvent'] !== true
-}
-
 /** An error as the owner is told. */
 export const troubleOf = (epoch: bigint, level: 'warning' | 'error', error: unknown): ChangefeedTrouble => ({
   type: 'trouble',
@@ -655,13 +596,4 @@ function openBootstraps({ open, protocol, clock }: ChangefeedRunParts): Bootstra
   const settings = open.sink.codec?.simple.bootstrap
   if (settings === undefined || protocol === undefined) return undefined
   return new Bootstraps(settings, ({ table }) => protocol.bootstrap?.(table), clock)
-}
-
-/** Index of the first row from `from` on with commitTs above `ts`. */
-function firstAbove(rows: RawRows, from: number, ts: Ts, row: RawRow): number {
-  for (let index = from; index < rows.length; index++) {
-    rows.read(index, row)
-    if (row.commitTs > ts) return index
-  }
-  return rows.length
 }
