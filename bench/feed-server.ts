@@ -214,7 +214,7 @@ async function answerSend({ rows, resolve }: SendOptions) {
 }
 
 /** Rows at a steady rate, each with the time of its sending as its commit-ts; regions take turns. */
-async function answerTrickle({ rowsPerSecond, seconds }: TrickleOptions) {
+async function answerTrickle({ rowsPerSecond, seconds, resolvedTsMs }: TrickleOptions) {
   const all = [...registrations.values()]
   const cpu = process.cpuUsage()
   const began = performance.now()
@@ -238,7 +238,7 @@ async function answerTrickle({ rowsPerSecond, seconds }: TrickleOptions) {
       await write(frame)
     }
     const now = performance.now()
-    if (now - resolvedAt >= RESOLVED_INTERVAL_MS) {
+    if (now - resolvedAt >= resolvedTsMs) {
       resolvedAt = now
       await sendResolved(all, tsOfMs(Date.now()) - 1n)
     }

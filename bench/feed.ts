@@ -36,6 +36,8 @@ export interface SendOptions {
 }
 
 export interface TrickleOptions {
+  /** Between two resolved timestamps of each region; TiKV's own default is a second. */
+  readonly resolvedTsMs: number
   readonly rowsPerSecond: number
   readonly seconds: number
 }
@@ -56,7 +58,7 @@ export interface FeedServer extends AsyncDisposable {
   registered(): Promise<number>
   /** Resolves when everything is written to the streams. */
   send(options: SendOptions): Promise<Sent>
-  /** Rows as they happen: commit timestamps are the time of sending, resolved timestamps follow every 200 ms. */
+  /** Rows as they happen: commit timestamps are the time of sending, resolved timestamps follow. */
   trickle(options: TrickleOptions): Promise<Sent>
 }
 

@@ -88,8 +88,9 @@ async function lag(bench: Bench): Promise<void> {
   const sink = `kafka://${kafka.bootstrap}/${topic}?${CANAL}&partition-num=${PARTITIONS}`
   await using running = await startTrickle(bench, 'lag', { sink, regions: 4 })
   const rowsPerSecond = 5000
-  const warm = await running.feed.trickle({ rowsPerSecond, seconds: 5 })
-  const { rows, lastTs } = await running.feed.trickle({ rowsPerSecond, seconds: bench.quick ? 5 : 30 })
+  const resolvedTsMs = 200
+  const warm = await running.feed.trickle({ rowsPerSecond, resolvedTsMs, seconds: 5 })
+  const { rows, lastTs } = await running.feed.trickle({ rowsPerSecond, resolvedTsMs, seconds: bench.quick ? 5 : 30 })
   await reached(running.server, 'lag', lastTs)
   const lags = (await consumeAll(kafka.bootstrap, [topic]))
     .map(({ timestamp, value }) => ({ timestamp, text: Buffer.from(value ?? '', 'base64').toString() }))
